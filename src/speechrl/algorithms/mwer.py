@@ -1,0 +1,68 @@
+"""Minimum word error rate training: the classic sequence criterion of speech recognition."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import torch
+
+from speechrl.algorithms.base import Loss
+from speechrl.algorithms.credit import group_credit
+from speechrl.algorithms.terms import reference_kl, token_metrics
+from speechrl.rl.mwer import expected_error
+from speechrl.rl.reduce import weighted_sum
+from speechrl.types import Ending
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from speechrl.algorithms.base import PolicyBatch
+    from speechrl.config.schema import AlgorithmConfig
+    from speechrl.types import Group, Prompt, Sample, Score
+
+
+class MWER:
+    """MWER (Prabhavalkar et al. 2018, arXiv 1712.01818) over sampled hypotheses; the negative reward is the error.
+
+    With the accuracy reward the error is WER - 1, hence the WER's gradient. Always a mean over groups (utterances).
+    The paper steadies training with 0.01 of cross-entropy; here the KL to the reference does, in the configured
+    strength. The behaviour's probabilities and the clip play no part: the expectation is exact over the list.
+    """
+
+    teacher = False
+
+    def __init__(self, config: AlgorithmConfig) -> None:
+        self.config = config
+        self.loss_mean: Literal["token", "sequence", "group"] = "group"
+        self.needs_reference = config.kl != "none"
+        self.needs_logits = config.kl == "full"
+
+    def credit(
+        self, groups: Sequence[Group], scores: Sequence[Sequence[Score]], prompts: Sequence[Prompt]
+    ) -> tuple[list[Sample], dict[str, float]]:
+        """The distinct hypotheses of each group, the first of equal ones; `repeated_share` of the samples went."""
+        samples, stats = group_credit(groups, scores, prompts, "none")
+        distinct: dict[tuple[int, tuple[int, ...]], Sample] = {}
+        for sample in samples:
+            distinct.setdefault((sample.group, sample.rollout.token_ids), sample)
+        stats["repeated_share"] = 1 - len(distinct) / len(samples) if samples else 0.0
+        return list(distinct.values()), stats
+
+    def include(self, sample: Sample) -> bool:
+        """All samples, or with `length_cut=mask` those not cut by length; the others leave the list."""
+        return self.config.length_cut == "keep" or sample.rollout.ending is not Ending.LENGTH
+
+    def loss(self, batch: PolicyBatch) -> Loss:
+        """Sum over groups of the expected error, plus KL; metrics `ratio`, `logprob_gap`, `expected_error`, `kl`."""
+        keep_N = batch.weight_N > 0
+        sequence_logprobs_N = batch.logprobs_NL.masked_fill(batch.mask_NL == 0, 0.0).sum(dim=1)
+        loss_N, posterior_N = expected_error(sequence_logprobs_N, -batch.rewards_N, batch.group_N, keep_N)
+        total, metrics_NL = loss_N.sum(), {}
+        if self.config.kl != "none":
+            kl_NL = reference_kl(batch, self.config.kl)
+            total = total + self.config.kl_weight * weighted_sum(kl_NL, batch.mask_NL, batch.weight_N)
+            metrics_NL["kl"] = kl_NL
+        sums, counts = token_metrics(batch, **metrics_NL)
+        sums["expected_error"] = float(torch.where(keep_N, posterior_N * -batch.rewards_N, 0.0).sum())
+        counts["expected_error"] = float(len(set(batch.group_N[keep_N].tolist())))
+        return Loss(total, sums, counts)

@@ -1,0 +1,46 @@
+"""The parts of a policy loss that algorithms share: the KL term, and the metrics of a micro-batch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import torch
+
+from speechrl.rl.kl import kl_full, kl_k1, kl_k2, kl_k3
+from speechrl.rl.policy_loss import log_ratio
+from speechrl.rl.reduce import counted, counted_sum
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from speechrl.algorithms.base import PolicyBatch
+
+SAMPLED_KL = {"k1": kl_k1, "k2": kl_k2, "k3": kl_k3}
+
+
+def reference_kl(batch: PolicyBatch, kind: Literal["k1", "k2", "k3", "full"]) -> Tensor:
+    """KL(policy || reference) per token by the named estimator of `rl.kl`, shape (N, L); of no meaning on padding.
+
+    Raises:
+        ValueError: The batch lacks what the estimator reads.
+    """
+    if kind == "full":
+        if batch.logits_NLV is None or batch.reference_logits_NLV is None:
+            raise ValueError("kl=full needs the logits of policy and reference in the batch")
+        return kl_full(batch.logits_NLV, batch.reference_logits_NLV)
+    if batch.reference_logprobs_NL is None:
+        raise ValueError(f"kl={kind} needs the reference log-probabilities in the batch")
+    return SAMPLED_KL[kind](batch.logprobs_NL, batch.reference_logprobs_NL)
+
+
+def token_metrics(batch: PolicyBatch, **values_NL: Tensor) -> tuple[dict[str, float], dict[str, float]]:
+    """Sums and counts over the tokens that count: of the given (N, L) values, and of two that always matter.
+
+    `ratio` is policy over behaviour, and `logprob_gap` |log of it|: what an engine that disagrees with the
+    learner shows first.
+    """
+    gap_NL = log_ratio(batch.logprobs_NL, batch.behaviour_logprobs_NL, batch.mask_NL).detach()
+    named_NL = {"ratio": gap_NL.exp(), "logprob_gap": gap_NL.abs(), **values_NL}
+    tokens = float(torch.count_nonzero(counted(batch.mask_NL, batch.weight_N)))
+    sums = {name: counted_sum(value_NL, batch.mask_NL, batch.weight_N) for name, value_NL in named_NL.items()}
+    return sums, dict.fromkeys(named_NL, tokens)

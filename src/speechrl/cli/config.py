@@ -1,0 +1,102 @@
+"""`speechrl config show|check`: what a configuration means, and whether it is right."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated, Any, get_args
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from speechrl.cli.output import console, print_json, print_plain
+from speechrl.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pydantic import BaseModel
+
+app = typer.Typer(help="Show or check a run's configuration.", no_args_is_help=True)
+
+
+@app.command("show")
+def show_command(
+    config: Annotated[
+        str | None,
+        typer.Argument(help="YAML file; without one, every key with its default and meaning is listed"),
+    ] = None,
+    overrides: Annotated[list[str] | None, typer.Argument(help="key=value ...", show_default=False)] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON instead of YAML.")] = False,
+) -> None:
+    """Print the whole configuration of a run: the file, the overrides, and every default."""
+    from speechrl.config import load
+
+    if config is None:
+        _list_keys(as_json=json)
+        return
+    resolved = load.load_config(config, overrides or [])
+    if json:
+        print_json(resolved.model_dump(mode="json"))
+    else:
+        print_plain(load.show(resolved))
+
+
+@app.command("check")
+def check_command(
+    configs: Annotated[list[str], typer.Argument(help="YAML files")],
+    json: Annotated[
+        bool, typer.Option("--json", help='Print [{"file", "ok", "error"}] instead of lines.')
+    ] = False,
+) -> None:
+    """Check configuration files without running anything; ends with 2 when one is wrong."""
+    from speechrl.config.load import load_config
+
+    results: list[dict[str, Any]] = []
+    for config in configs:
+        try:
+            load_config(config)
+        except ConfigError as error:
+            results.append({"file": config, "ok": False, "error": str(error)})
+        else:
+            results.append({"file": config, "ok": True, "error": None})
+    if json:
+        print_json(results)
+    for result in results:
+        if result["error"]:
+            print(result["error"], file=sys.stderr)
+        elif not json:
+            print_plain(f"{result['file']}: right")
+    if not all(result["ok"] for result in results):
+        raise typer.Exit(ConfigError.exit_code)
+
+
+def _list_keys(*, as_json: bool) -> None:
+    from speechrl.config.schema import RunConfig
+
+    rows = list(_keys(RunConfig))
+    if as_json:
+        print_json(rows)
+        return
+    table = Table("key", "default", "meaning", box=None, pad_edge=False, header_style="bold")
+    for row in rows:
+        table.add_row(row["key"], escape(str(row["default"])), escape(row["meaning"]))
+    console().print(table)
+
+
+def _keys(section: type[BaseModel], prefix: str = "") -> Iterator[dict[str, Any]]:
+    for name, field in section.model_fields.items():
+        inner = _section_in(field.annotation)
+        if inner is not None:
+            numbered = "" if inner is field.annotation else "0."
+            yield from _keys(inner, f"{prefix}{name}.{numbered}")
+        else:
+            default = "(required)" if field.is_required() else field.get_default(call_default_factory=True)
+            yield {"key": prefix + name, "default": default, "meaning": field.description or ""}
+
+
+def _section_in(annotation: Any) -> type[BaseModel] | None:
+    from speechrl.config.schema import Section
+
+    candidates = (annotation, *get_args(annotation))
+    return next((kind for kind in candidates if isinstance(kind, type) and issubclass(kind, Section)), None)

@@ -1,0 +1,52 @@
+"""`speechrl quickstart asr`: the shipped recogniser, the shipped speech, GRPO, and a table of what it did."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from speechrl.cli.output import print_plain
+from speechrl.cli.train import finish, run_watched
+
+CONFIG = "package:configs/asr/quickstart.yaml"
+
+app = typer.Typer(help="See it work, with what ships in the package.", no_args_is_help=True)
+
+
+@app.callback()
+def quickstart() -> None:
+    """See it work, with what ships in the package."""
+
+
+@app.command("asr")
+def asr_command(
+    output: Annotated[
+        Path | None, typer.Option(help="Run directory; by default a new one under runs/", show_default=False)
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="Training steps; by default those of the configuration")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed of everything")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads of torch")] = None,
+) -> None:
+    """Train the starter recogniser on human speech with GRPO; measure it before and after on speech it never saw.
+
+    The same as `speechrl train package:configs/asr/quickstart.yaml` with a new run directory.
+    """
+    from speechrl.config.load import load_config
+
+    chosen = {"train.steps": steps, "seed": seed, "train.threads": threads}
+    overrides = [f"{key}={value}" for key, value in chosen.items() if value is not None]
+    run_dir = output or _unused(Path(load_config(CONFIG).output))
+    overrides.append(f"output={run_dir}")
+    config = load_config(CONFIG, overrides)
+    print_plain(f"Training {config.model.path} for {config.train.steps} steps; everything goes to {run_dir}/")
+    finish(run_watched(config), [CONFIG, *overrides], quiet=False)
+
+
+def _unused(wanted: Path) -> Path:
+    """`wanted`, or the first of `wanted-2`, `wanted-3` ... that does not exist: a quickstart may be run again."""
+    candidates = (wanted, *(wanted.with_name(f"{wanted.name}-{number}") for number in range(2, 100)))
+    return next((path for path in candidates if not path.exists()), wanted)

@@ -1,0 +1,1 @@
+"""Strict configuration: YAML files and `key=value` overrides. Imports no torch."""

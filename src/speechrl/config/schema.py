@@ -1,0 +1,187 @@
+"""The whole configuration of a run, strict and typed: one line of explanation per field.
+
+Unknown keys and wrong types are refused. Paths are relative to the working directory unless they are absolute;
+`package:` paths name what ships with speechrl (`package:starter/asr`).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
+
+NonNegativeFloat = Annotated[float, Field(ge=0)]
+NonNegativeInt = Annotated[int, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Section(BaseModel):
+    """Base of every section: frozen, and closed to unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class ModelConfig(Section):
+    """Which speech LLM to train."""
+
+    path: str = Field(description="Folder of a saved model; `package:starter/asr` is the one that ships")
+    lora_rank: NonNegativeInt = Field(
+        0, description="Rank of LoRA adapters on the language model (peft); 0 trains all its weights"
+    )
+
+
+class DataConfig(Section):
+    """What the policy practises on."""
+
+    train: str | list[str] = Field(
+        description="Manifest or list of them: JSONL, NeMo, Kaldi, lhotse; `#long` and others derive from one"
+    )
+    batch_size: PositiveInt = Field(8, description="Prompts a step")
+    max_duration_s: PositiveFloat | None = Field(
+        None, description="Utterances longer than this are left out, and counted"
+    )
+    min_duration_s: NonNegativeFloat = Field(
+        0.1, description="Utterances shorter than this are left out, and counted"
+    )
+
+
+class RolloutConfig(Section):
+    """How completions are sampled."""
+
+    group_size: PositiveInt = Field(8, description="Completions per prompt (G)")
+    temperature: PositiveFloat = Field(1.0, description="Softmax temperature of the behaviour policy")
+    top_k: NonNegativeInt = Field(0, description="Sample among the k most likely tokens; 0 is off")
+    top_p: Annotated[float, Field(gt=0, le=1)] = Field(1.0, description="Nucleus mass; 1 is off")
+    max_new_tokens: PositiveInt = Field(64, description="Token limit of a completion")
+    tokens_per_second: NonNegativeFloat = Field(
+        0.0,
+        description="If > 0 the limit is also this many tokens per second of audio (+ 8): cuts runaway loops early",
+    )
+
+
+class RewardConfig(Section):
+    """One term of the reward."""
+
+    name: str = Field(description="A name from the table of rewards, or `module:function` of your own")
+    weight: float = Field(1.0, description="Its factor in the total")
+    options: dict[str, Any] = Field(default_factory=dict, description="Keyword arguments of the reward")
+    timeout_s: PositiveFloat = Field(60.0, description="A batch that takes longer counts as failed")
+
+
+class RewardsConfig(Section):
+    """How outputs are judged."""
+
+    terms: list[RewardConfig] = Field(min_length=1, description="Terms of the weighted sum")
+    max_failed_share: Share = Field(
+        0.25, description="The run stops when a larger share of a step's scores failed"
+    )
+
+
+class AlgorithmConfig(Section):
+    """How rewards become a loss."""
+
+    name: Literal["grpo", "gspo", "mwer", "sft"] = Field("grpo", description="Which maths")
+    std: Literal["sample", "none"] = Field(
+        "sample", description="Advantage: divide by the group's sample standard deviation (ddof 1), or not"
+    )
+    loss_mean: Literal["token", "sequence", "group"] = Field(
+        "token", description="Average the loss over tokens of the batch, over sequences, or over groups"
+    )
+    clip_low: NonNegativeFloat = Field(0.2, description="Ratio is clipped below at 1 - clip_low")
+    clip_high: NonNegativeFloat = Field(0.2, description="Ratio is clipped above at 1 + clip_high")
+    kl: Literal["none", "k1", "k2", "k3", "full"] = Field(
+        "k3", description="Estimator of KL(policy || reference)"
+    )
+    kl_weight: NonNegativeFloat = Field(0.1, description="beta, the factor of the KL")
+    resample_zero_spread: NonNegativeInt = Field(
+        0, description="DAPO: draw new prompts for groups without spread, at most this many times a step"
+    )
+    length_cut: Literal["keep", "mask"] = Field(
+        "keep", description="Rollouts cut by length: train on them, or leave them out of the loss"
+    )
+
+
+class TrainConfig(Section):
+    """The optimiser and the run."""
+
+    steps: PositiveInt = Field(60, description="Optimiser steps (rollout batches)")
+    learning_rate: PositiveFloat = Field(1e-4, description="Peak learning rate of AdamW")
+    warmup_steps: NonNegativeInt = Field(5, description="Linear warm-up")
+    schedule: Literal["constant", "cosine", "linear"] = Field("constant", description="After the warm-up")
+    weight_decay: NonNegativeFloat = Field(0.0, description="AdamW weight decay")
+    max_grad_norm: PositiveFloat = Field(1.0, description="Gradient clipping by global norm")
+    updates_per_batch: PositiveInt = Field(
+        1, description="Updates on each batch of rollouts; 1 is strictly on-policy"
+    )
+    tokens_per_microbatch: PositiveInt = Field(
+        4096, description="Budget of positions (contexts + completions) per backward pass"
+    )
+    precision: Literal["fp32", "bf16"] = Field(
+        "bf16", description="Autocast precision of the learner and the rollouts"
+    )
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        "auto", description="Where stages run; auto takes a GPU if there is one"
+    )
+    threads: NonNegativeInt = Field(0, description="CPU threads of torch; 0 leaves it alone")
+    checkpoint_every: NonNegativeInt = Field(
+        0, description="Steps between checkpoints; 0 saves at the end and on Ctrl-C only"
+    )
+    keep_checkpoints: PositiveInt = Field(2, description="Older ones are removed")
+
+
+class GuardsConfig(Section):
+    """When to skip, warn and stop."""
+
+    max_skipped_steps: NonNegativeInt = Field(
+        5, description="The run stops after this many consecutive non-finite updates"
+    )
+    max_kl: PositiveFloat = Field(1.0, description="Alarm above this KL to the reference (nats per token)")
+    min_entropy: NonNegativeFloat = Field(
+        0.01, description="Alarm below this entropy of the policy (nats per token)"
+    )
+    max_length_ratio: PositiveFloat = Field(
+        2.0, description="Alarm when mean rollout length exceeds this times the first steps'"
+    )
+    max_zero_spread_share: Share = Field(0.9, description="Alarm above this share of groups without spread")
+    max_logprob_gap: PositiveFloat = Field(
+        0.1, description="Alarm above this mean |rollout - policy log-probability|"
+    )
+
+
+class EvaluationConfig(Section):
+    """What is measured before and after (and between)."""
+
+    sets: dict[str, str] = Field(default_factory=dict, description="Name -> manifest of held-out data")
+    batch_size: PositiveInt = Field(32, description="Utterances decoded at once")
+    beam: PositiveInt = Field(1, description="Beam width; 1 is greedy")
+    max_new_tokens: PositiveInt = Field(128, description="Token limit of a hypothesis")
+    every: NonNegativeInt = Field(0, description="Steps between evaluations during training; 0 is none")
+    before: bool = Field(True, description="Evaluate the model as it was loaded")
+    bootstrap: PositiveInt = Field(2000, description="Resamples of the intervals and the paired test")
+
+
+class ReportConfig(Section):
+    """What a run writes beside its metrics."""
+
+    tensorboard: bool = Field(True, description="Write TensorBoard events")
+    wandb_project: str | None = Field(
+        None, description="Also log to this Weights & Biases project (extra `wandb`)"
+    )
+    samples_every: PositiveInt = Field(10, description="Steps between kept rollouts with their audio")
+
+
+class RunConfig(Section):
+    """One run: `speechrl train CONFIG key=value ...`."""
+
+    task: Literal["asr", "tts"] = Field(description="Recognise or speak")
+    output: str = Field(description="Run directory")
+    seed: NonNegativeInt = Field(1, description="Of everything: data order, sampling, bootstrap")
+    model: ModelConfig
+    data: DataConfig
+    rollout: RolloutConfig = RolloutConfig()
+    rewards: RewardsConfig
+    algorithm: AlgorithmConfig = AlgorithmConfig()
+    train: TrainConfig = TrainConfig()
+    guards: GuardsConfig = GuardsConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+    report: ReportConfig = ReportConfig()

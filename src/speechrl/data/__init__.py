@@ -1,0 +1,1 @@
+"""The data layer: manifests, checks, prompts, the stream, and what is derived from recordings."""

@@ -1,0 +1,210 @@
+"""Look at every row and every sample of a manifest before training, and say what is wrong and how to mend it."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import soundfile as sf
+from lhotse.audio.utils import AudioLoadingError, DurationMismatchError
+
+from speechrl.data.manifests import to_cut
+from speechrl.data.rows import Problem, Row, read_rows
+
+if TYPE_CHECKING:
+    from lhotse.cut import Cut
+    from numpy.typing import NDArray
+
+FULL_SCALE = 0.999
+"""Samples at or above this, and their neighbour, count as clipped."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What `check_manifest` accepts.
+
+    Attributes:
+        allow_empty_text: Empty text is a clip in which nobody speaks, not a mistake.
+        min_duration_s: Shortest item.
+        max_duration_s: Longest item.
+        min_sample_rate_hz: Lowest rate; below 16 kHz audio is resampled, which is noted.
+        max_sample_rate_hz: Highest rate.
+        max_clipped_share: Share of samples in runs at full scale.
+    """
+
+    allow_empty_text: bool = False
+    min_duration_s: float = 0.1
+    max_duration_s: float = 60.0
+    min_sample_rate_hz: int = 8_000
+    max_sample_rate_hz: int = 96_000
+    max_clipped_share: float = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class CheckReport:
+    """What a check found.
+
+    Example: `report.ok` is False, `report.bad[0].reason` is `"a.wav cannot be opened (No such file or directory)"`.
+
+    Attributes:
+        manifest: What was checked.
+        good: Rows that can be used, in order.
+        bad: Rows that cannot, in order.
+        notes: Sentences about what is unusual and allowed.
+        duration_s: Seconds of audio in the good rows.
+    """
+
+    manifest: str
+    good: tuple[Row, ...]
+    bad: tuple[Problem, ...]
+    notes: tuple[str, ...]
+    duration_s: float
+
+    @property
+    def ok(self) -> bool:
+        """Whether every row can be used, and there is one."""
+        return bool(self.good) and not self.bad
+
+    def to_json(self) -> dict[str, Any]:
+        """The report without the good rows, for `--json`."""
+        return {
+            "manifest": self.manifest,
+            "ok": self.ok,
+            "rows": len(self.good) + len(self.bad),
+            "good": len(self.good),
+            "bad": [asdict(problem) for problem in self.bad],
+            "reasons": dict(Counter(problem.field for problem in self.bad)),
+            "notes": list(self.notes),
+            "duration_s": round(self.duration_s, 3),
+        }
+
+    def write_good(self, path: str | Path) -> None:
+        """Write the rows that can be used: a CutSet stays one, everything else becomes plain JSONL."""
+        _write_lines(path, [dict(row.cut) if row.cut is not None else _plain(row) for row in self.good])
+
+    def write_bad(self, path: str | Path) -> None:
+        """Write the other rows' numbers, ids, fields, reasons and mends as JSONL."""
+        _write_lines(path, [asdict(problem) for problem in self.bad])
+
+
+def check_manifest(path: str | Path, limits: Limits | None = None, language: str = "en") -> CheckReport:
+    """Check every row of a manifest, and its audio from the first to the last sample.
+
+    Args:
+        path: As in `read_manifest`.
+        limits: What is accepted; by default `Limits()`.
+        language: Of rows that do not say theirs.
+
+    Raises:
+        DataError: The manifest as a whole cannot be read.
+    """
+    limits = limits or Limits()
+    good: list[Row] = []
+    bad: list[Problem] = []
+    rates: Counter[int] = Counter()
+    duration_s = 0.0
+    for row in read_rows(path, language):
+        if isinstance(row, Problem):
+            bad.append(row)
+            continue
+        cut = to_cut(row)
+        if isinstance(cut, Problem):
+            bad.append(cut)
+        elif (problem := _check(row, cut, limits)) is not None:
+            bad.append(problem)
+        else:
+            good.append(row)
+            rates[int(cut.sampling_rate)] += 1
+            duration_s += float(cut.duration)
+    notes = [
+        f"{count} rows are at {rate} Hz and will be resampled; speech above {rate // 2} Hz is missing from them"
+        for rate, count in sorted(rates.items())
+        if rate < 16_000
+    ]
+    if len(rates) > 1:
+        notes.append(
+            f"sample rates differ: {', '.join(f'{r} Hz in {n} rows' for r, n in sorted(rates.items()))}"
+        )
+    return CheckReport(str(path), tuple(good), tuple(bad), tuple(notes), duration_s)
+
+
+def _check(row: Row, cut: Cut, limits: Limits) -> Problem | None:
+    """The first thing that is wrong with a row, or None."""
+
+    def problem(field: str, reason: str, mend: str) -> Problem:
+        return Problem(row.number, row.id, field, reason, mend)
+
+    if not row.text.strip() and not limits.allow_empty_text:
+        return problem("text", "empty", "write the transcript, or allow empty text if nobody speaks")
+    rate_hz = int(cut.sampling_rate)
+    if not limits.min_sample_rate_hz <= rate_hz <= limits.max_sample_rate_hz:
+        allowed = f"{limits.min_sample_rate_hz} to {limits.max_sample_rate_hz} Hz are usual"
+        return problem("audio", f"sampled at {rate_hz} Hz ({allowed})", "correct the header or resample it")
+    if cut.duration < limits.min_duration_s:
+        return problem(
+            "duration", f"{cut.duration:.3f} s is too short", f"keep {limits.min_duration_s} s or more"
+        )
+    if cut.duration > limits.max_duration_s:
+        return problem(
+            "duration", f"{cut.duration:.1f} s is too long", f"split it below {limits.max_duration_s} s"
+        )
+    try:
+        audio_CS = cut.load_audio()
+    except (AudioLoadingError, DurationMismatchError, sf.SoundFileError, OSError) as error:
+        reason = f"unreadable or truncated: {str(error).strip().splitlines()[0]}"
+        return problem("audio", reason, "make the file again, or drop the row")
+    if audio_CS is None or audio_CS.shape[0] != 1:
+        channels = 0 if audio_CS is None else audio_CS.shape[0]
+        return problem(
+            "audio", f"{channels} channels, one is wanted", "mix or pick one, e.g. ffmpeg -i IN -ac 1 OUT.wav"
+        )
+    return _check_samples(row, audio_CS[0], limits)
+
+
+def _check_samples(row: Row, audio_S: NDArray[np.float32], limits: Limits) -> Problem | None:
+    if not np.isfinite(audio_S).all():
+        count = int((~np.isfinite(audio_S)).sum())
+        return Problem(
+            row.number, row.id, "audio", f"{count} samples are NaN or infinite", "make the file again"
+        )
+    if row.text.strip() and not audio_S.any():
+        return Problem(
+            row.number, row.id, "audio", "digital silence, but the row has text", "record it again"
+        )
+    clipped = clipped_share(audio_S)
+    if clipped > limits.max_clipped_share:
+        reason = f"{clipped:.1%} of the samples are clipped"
+        return Problem(
+            row.number, row.id, "audio", reason, "record it at a lower level, or allow a larger share"
+        )
+    return None
+
+
+def clipped_share(audio_S: NDArray[np.float32]) -> float:
+    """Share of samples in runs of two or more at full scale; a single peak of a normalised file is no clipping."""
+    loud_S = np.abs(audio_S) >= FULL_SCALE
+    beside_S = np.zeros_like(loud_S)
+    beside_S[1:] |= loud_S[:-1]
+    beside_S[:-1] |= loud_S[1:]
+    return float(np.mean(loud_S & beside_S)) if len(audio_S) else 0.0
+
+
+def _plain(row: Row) -> dict[str, Any]:
+    item: dict[str, Any] = {"id": row.id, "audio": str(row.audio), "text": row.text, "language": row.language}
+    if row.keywords:
+        item["keywords"] = list(row.keywords)
+    if row.start_s:
+        item["start"] = row.start_s
+    if row.duration_s is not None:
+        item["duration"] = row.duration_s
+    return item
+
+
+def _write_lines(path: str | Path, rows: list[dict[str, Any]]) -> None:
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")

@@ -1,0 +1,300 @@
+"""Rows of the manifests that we read, all brought into one shape; a row that cannot be used becomes a `Problem`.
+
+| format | told by | one item |
+|---|---|---|
+| plain JSONL | key `audio` | `{"audio": "a.wav", "text": "hello"}`; `id`, `language`, `keywords`, `start`, `duration` |
+| NeMo JSONL | key `audio_filepath` | `{"audio_filepath": "a.wav", "text": "hello"}`; `duration`, `offset`, `lang` |
+| lhotse CutSet | key `supervisions` or `type` | what `CutSet.to_file` wrote |
+| Kaldi folder | a folder with `wav.scp` | `wav.scp`, `text`, `segments`? |
+
+Nothing here runs a command or opens an address: a shell pipe in `wav.scp` and a `command` or `url` source in a CutSet
+are refused.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import math
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from speechrl.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+
+class ManifestFormat(StrEnum):
+    """How a manifest is written."""
+
+    PLAIN = "plain"
+    NEMO = "nemo"
+    KALDI = "kaldi"
+    LHOTSE = "lhotse"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One item of a manifest, before its audio is looked at.
+
+    Attributes:
+        number: Line in the file, from 1.
+        id: Given, or made of the file's name and the line.
+        audio: Absolute path; None for an item of a CutSet.
+        text: Transcript, possibly empty.
+        language: ISO 639-1 code.
+        keywords: Words or phrases that matter most.
+        start_s: Where the item begins in the file.
+        duration_s: Length, or None for "to the end of the file".
+        cut: The item of a CutSet, as a dictionary with absolute paths.
+    """
+
+    number: int
+    id: str
+    audio: Path | None
+    text: str
+    language: str = "en"
+    keywords: tuple[str, ...] = ()
+    start_s: float = 0.0
+    duration_s: float | None = None
+    cut: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Why a row cannot be used, and what to do about it.
+
+    Example: `Problem(3, "call-7", "audio", "calls/7.wav does not exist", "correct the path or drop the row")`.
+    """
+
+    row: int
+    id: str
+    field: str
+    reason: str
+    mend: str
+
+    def __str__(self) -> str:
+        """One line for people."""
+        name = f" ({self.id})" if self.id else ""
+        return f"row {self.row}{name}, {self.field}: {self.reason}; {self.mend}"
+
+
+def detect_format(path: Path) -> ManifestFormat:
+    """Tell the format of a manifest.
+
+    Raises:
+        DataError: There is nothing at `path`, or it looks like none of the known formats.
+    """
+    if path.is_dir():
+        if (path / "wav.scp").is_file():
+            return ManifestFormat.KALDI
+        raise DataError(f"{path} is a folder without wav.scp: name a manifest file, or a Kaldi folder")
+    if not path.is_file():
+        raise DataError(f"manifest {path} does not exist: check the path, relative to the working directory")
+    first = next((line for _, line in _lines(path) if line.strip()), None)
+    if first is None:
+        raise DataError(f"manifest {path} is empty: it needs one JSON object a line")
+    keys = _object(first)
+    if keys is None:
+        raise DataError(
+            f'{path}, line 1: not a JSON object: a manifest has one on each line, {{"audio": "a.wav", "text": "hello"}}'
+        )
+    if "audio_filepath" in keys:
+        return ManifestFormat.NEMO
+    if "supervisions" in keys or "type" in keys or "recording" in keys:
+        return ManifestFormat.LHOTSE
+    if "audio" in keys or "text" in keys:
+        return ManifestFormat.PLAIN
+    raise DataError(
+        f"{path}, line 1: unknown kind of manifest with the keys {', '.join(sorted(keys)) or '(none)'}; known:"
+        " plain JSONL (audio, text), NeMo (audio_filepath, text), lhotse CutSet, a Kaldi folder (wav.scp, text)"
+    )
+
+
+def read_rows(path: str | Path, language: str = "en") -> Iterator[Row | Problem]:
+    """Read a manifest row by row; audio is not opened.
+
+    Args:
+        path: Manifest file or Kaldi folder; relative audio paths are relative to its folder.
+        language: Of rows that do not say theirs.
+
+    Raises:
+        DataError: The manifest as a whole cannot be read.
+    """
+    path = Path(path).resolve()
+    kind = detect_format(path)
+    if kind is ManifestFormat.KALDI:
+        rows = _kaldi(path, language)
+    else:
+        read = {ManifestFormat.PLAIN: _plain, ManifestFormat.NEMO: _nemo, ManifestFormat.LHOTSE: _lhotse}[
+            kind
+        ]
+        rows = (
+            _not_json(number) if (item := _object(line)) is None else read(path, number, item, language)
+            for number, line in _lines(path)
+            if line.strip()
+        )
+    seen: dict[str, int] = {}
+    for row in rows:
+        if isinstance(row, Row) and (first := seen.setdefault(row.id, row.number)) != row.number:
+            yield Problem(
+                row.number, row.id, "id", f"already used in row {first}", "give each row its own id"
+            )
+        else:
+            yield row
+
+
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
+    try:
+        with (
+            gzip.open(path, "rt", encoding="utf-8")
+            if path.suffix == ".gz"
+            else path.open(encoding="utf-8") as file
+        ):
+            yield from enumerate(file, 1)
+    except (UnicodeDecodeError, gzip.BadGzipFile, EOFError) as error:
+        raise DataError(f"{path} is not UTF-8 text ({error}): is it a manifest, and complete?") from error
+
+
+def _object(line: str) -> dict[str, Any] | None:
+    try:
+        value = json.loads(line)
+    except json.JSONDecodeError:
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _not_json(number: int) -> Problem:
+    return Problem(number, "", "row", "not a JSON object", "write one JSON object a line")
+
+
+def _plain(path: Path, number: int, item: Mapping[str, Any], language: str) -> Row | Problem:
+    names = {"audio": "audio", "start": "start", "language": "language"}
+    return _from_item(path, number, item, language, names)
+
+
+def _nemo(path: Path, number: int, item: Mapping[str, Any], language: str) -> Row | Problem:
+    names = {"audio": "audio_filepath", "start": "offset", "language": "lang"}
+    return _from_item(path, number, item, language, names)
+
+
+def _from_item(
+    path: Path, number: int, item: Mapping[str, Any], language: str, names: Mapping[str, str]
+) -> Row | Problem:
+    name = str(item.get("id") or f"{path.name.split('.')[0]}-{number:06d}")
+    audio, text = item.get(names["audio"]), item.get("text")
+    spoken = item.get(names["language"], language)
+    keywords = item.get("keywords", [])
+    times = {key: item[key] for key in (names["start"], "duration") if item.get(key) is not None}
+    if not isinstance(audio, str) or not audio:
+        return Problem(number, name, names["audio"], "missing or not text", "give the path of an audio file")
+    if not isinstance(text, str):
+        return Problem(number, name, "text", "missing or not text", 'give the transcript, "" for silence')
+    if not isinstance(spoken, str) or not spoken:
+        return Problem(number, name, names["language"], "not a language code", 'write a code such as "en"')
+    if not isinstance(keywords, list) or not all(isinstance(word, str) and word.strip() for word in keywords):
+        return Problem(number, name, "keywords", "not a list of words", 'write ["one", "two words"]')
+    for key, value in times.items():
+        if (
+            isinstance(value, bool)
+            or not isinstance(value, int | float)
+            or not math.isfinite(value)
+            or value < 0
+        ):
+            return Problem(
+                number, name, key, f"{value!r} is not a number of seconds", "give seconds, 0 or more"
+            )
+    return Row(
+        number,
+        name,
+        path.parent / audio,
+        text,
+        spoken,
+        tuple(keywords),
+        float(times.get(names["start"], 0.0)),
+        float(times["duration"]) if "duration" in times else None,
+    )
+
+
+def _lhotse(path: Path, number: int, item: Mapping[str, Any], language: str) -> Row | Problem:
+    name = str(item.get("id", f"{path.name.split('.')[0]}-{number:06d}"))
+    forbidden = sorted({str(s.get("type")) for s in _sources(item)} - {"file", "memory"})
+    if forbidden:
+        reason = f"audio comes from a {' and a '.join(forbidden)}, which is never run or opened"
+        return Problem(
+            number, name, "recording", reason, "save the audio to files (lhotse: CutSet.save_audios)"
+        )
+    if not any(True for _ in _sources(item)):
+        return Problem(number, name, "recording", "the cut has no recording", "make cuts from recordings")
+    texts = [s.get("text") or "" for s in _supervisions(item)]
+    languages = [s["language"] for s in _supervisions(item) if s.get("language")]
+    absolute = _absolute(item, path.parent)
+    return Row(number, name, None, " ".join(texts), languages[0] if languages else language, cut=absolute)
+
+
+def _sources(value: object) -> Iterator[dict[str, Any]]:
+    """Every audio source anywhere in a serialised cut."""
+    if isinstance(value, dict):
+        yield from (s for s in value.get("sources", []) if isinstance(s, dict))
+        yield from chain.from_iterable(_sources(part) for part in value.values())
+    elif isinstance(value, list):
+        yield from chain.from_iterable(_sources(part) for part in value)
+
+
+def _supervisions(item: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    yield from item.get("supervisions", [])
+    for track in item.get("tracks", []):
+        yield from track.get("cut", {}).get("supervisions", [])
+
+
+def _absolute(value: Any, folder: Path) -> Any:
+    """A copy of a serialised cut, its file sources made absolute."""
+    if isinstance(value, dict):
+        copy = {key: _absolute(part, folder) for key, part in value.items()}
+        if copy.get("type") == "file" and isinstance(copy.get("source"), str):
+            copy["source"] = str(folder / copy["source"])
+        return copy
+    return [_absolute(part, folder) for part in value] if isinstance(value, list) else value
+
+
+def _kaldi(folder: Path, language: str) -> Iterator[Row | Problem]:
+    recordings = _table(folder / "wav.scp")
+    texts = _table(folder / "text")
+    if (folder / "segments").is_file():
+        spans = {name: value.split() for name, (_, value) in _table(folder / "segments").items()}
+    else:
+        spans = {name: [name] for name in recordings}
+    for number, (name, span) in enumerate(spans.items(), 1):
+        line, source = recordings.get(span[0] if span else "", (number, ""))
+        if source.endswith("|") or source.startswith("|"):
+            reason = f"line {line} of wav.scp is a shell pipe, which is never run"
+            yield Problem(number, name, "wav.scp", reason, "write the audio to files and name those")
+        elif not source:
+            yield Problem(number, name, "wav.scp", "no recording of that name", "add it to wav.scp")
+        elif name not in texts:
+            yield Problem(number, name, "text", "no line in the file text", "add the transcript")
+        elif len(span) not in (1, 3) or not all(_seconds(value) for value in span[1:]):
+            yield Problem(number, name, "segments", "not `utterance recording start end`", "correct the line")
+        else:
+            start, end = (float(span[1]), float(span[2])) if len(span) == 3 else (0.0, None)
+            duration = None if end is None else end - start
+            yield Row(number, name, folder / source, texts[name][1], language, (), start, duration)
+
+
+def _seconds(value: str) -> bool:
+    try:
+        return math.isfinite(float(value)) and float(value) >= 0
+    except ValueError:
+        return False
+
+
+def _table(path: Path) -> dict[str, tuple[int, str]]:
+    """Kaldi's `key value ...` lines as {key: (line, value)}."""
+    if not path.is_file():
+        raise DataError(f"{path} does not exist: a Kaldi folder has wav.scp and text")
+    parts = ((number, line.strip().partition(" ")) for number, line in _lines(path) if line.strip())
+    return {key: (number, value.strip()) for number, (key, _, value) in parts}

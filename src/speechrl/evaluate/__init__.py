@@ -1,0 +1,1 @@
+"""Held-out evaluation, confidence intervals and paired tests."""

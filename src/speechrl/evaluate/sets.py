@@ -1,0 +1,55 @@
+"""Held-out sets by name.
+
+A set is a manifest, or one derived from it and spelt with an ending, as in `package:data/asterisk_en/test.jsonl#long`:
+`#long`, `#noise`, `#telephone` and `#silence` are described in `data.derive`.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from speechrl.data.derive import read_set
+from speechrl.data.prompts import to_prompt
+from speechrl.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from speechrl.types import Prompt
+
+DERIVE_SEED = 0
+"""Derived sets are the same in every run, whatever its seed: results can be compared."""
+
+
+def load_sets(sets: Mapping[str, str]) -> dict[str, list[Prompt]]:
+    """Read held-out sets with their audio.
+
+    Args:
+        sets: Name -> manifest, or derived set, as in `evaluation.sets` of a configuration.
+
+    Raises:
+        ConfigError: A name cannot be a file name (rows go to `evaluation/before/NAME.jsonl`).
+        DataError: A manifest cannot be read, has no utterances, or has one id twice (pairing is by id).
+    """
+    return {name: _load(name, path) for name, path in sets.items()}
+
+
+def _load(name: str, path: str) -> list[Prompt]:
+    if not re.fullmatch(r"[\w][\w.+-]*", name):
+        raise ConfigError(
+            f"evaluation.sets: {name!r} cannot name a set; use letters, digits, `_`, `-`, `.` and `+`."
+        )
+    prompts = [to_prompt(cut) for cut in read_set(path, DERIVE_SEED)]
+    if not prompts:
+        raise DataError(
+            f"{path}: evaluation set {name!r} has no utterances. Give another manifest, or remove the set."
+        )
+    seen: set[str] = set()
+    for prompt in prompts:
+        if prompt.id in seen:
+            raise DataError(
+                f"{path}: id {prompt.id!r} comes twice in evaluation set {name!r}. Make ids unique."
+            )
+        seen.add(prompt.id)
+    return prompts

@@ -1,0 +1,1 @@
+"""Recognisers: audio encoder + adapter -> language model -> text."""

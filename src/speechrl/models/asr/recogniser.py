@@ -1,0 +1,162 @@
+"""A recogniser: Whisper frames -> adapter -> decoder-only language model -> text."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Literal
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
+
+from speechrl.errors import ModelError
+from speechrl.models.asr.adapter import StackingAdapter
+from speechrl.models.asr.whisper_encoder import SAMPLE_RATE_HZ, WhisperFrames, load_whisper_frames
+from speechrl.models.language_model import LanguageModel
+from speechrl.types import Context, Ending, Output
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    import numpy as np
+
+    from speechrl.types import Group, Prompt, Rollout
+
+DESCRIPTION = "speechrl.json"
+
+
+@dataclass(frozen=True, slots=True)
+class RecogniserConfig:
+    """What `speechrl.json` holds of a recogniser.
+
+    Attributes:
+        encoder: Hub name or folder of the Whisper model.
+        stack: Encoder frames per prompt position.
+        adapter_hidden: Hidden width of the adapter.
+    """
+
+    encoder: str
+    stack: int
+    adapter_hidden: int
+
+
+class AudioEncoder(nn.Module):
+    """Stage 1 of a recogniser, frozen in reinforcement learning: audio to prompt embeddings."""
+
+    def __init__(self, frames: WhisperFrames, adapter: StackingAdapter) -> None:
+        super().__init__()
+        self.frames = frames
+        self.adapter = adapter
+
+    def forward(self, audio: Sequence[np.ndarray]) -> list[Tensor]:
+        """Mono float32 clips at 16 kHz -> one (positions, width) tensor each."""
+        embeddings: list[Tensor] = self.adapter(self.frames(audio))
+        return embeddings
+
+
+class Recogniser:
+    """Implements `models.base.SpeechModel` for recognition.
+
+    A context is the adapted audio followed by the embedding of the start token, so that the last position
+    predicts the first text token.
+    """
+
+    task: Literal["asr"] = "asr"
+    decoder: nn.Module | None = None
+
+    def __init__(
+        self,
+        config: RecogniserConfig,
+        encoder: AudioEncoder,
+        language_model: LanguageModel,
+        tokenizer: PreTrainedTokenizerFast,
+    ) -> None:
+        self.config = config
+        self.encoder = encoder
+        self.language_model = language_model
+        self.tokenizer = tokenizer
+
+    def tokenize(self, text: str) -> list[int]:
+        """Text tokens without start and end token. The vocabulary is lower-case; text is expected normalised."""
+        ids: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
+        return ids
+
+    @torch.no_grad()
+    def encode(self, prompts: Sequence[Prompt]) -> list[Context]:
+        """Run encoder and adapter once per prompt.
+
+        Raises:
+            ModelError: A prompt has no audio, or not at 16 kHz.
+        """
+        for prompt in prompts:
+            if prompt.audio is None or len(prompt.audio) == 0:
+                raise ModelError(f"prompt {prompt.id}: has no audio to recognise")
+            if prompt.sample_rate_hz != SAMPLE_RATE_HZ:
+                raise ModelError(
+                    f"prompt {prompt.id}: audio at {prompt.sample_rate_hz} Hz; resample to {SAMPLE_RATE_HZ} Hz"
+                )
+        embeddings = self.encoder([prompt.audio for prompt in prompts if prompt.audio is not None])
+        start_1D = (
+            self.language_model.embed(torch.tensor([self.tokenizer.bos_token_id])).detach().float().cpu()
+        )
+        return [
+            Context(prompt.id, torch.cat([positions.detach().float().cpu(), start_1D]))
+            for prompt, positions in zip(prompts, embeddings, strict=True)
+        ]
+
+    def decode(self, groups: Sequence[Group]) -> list[list[Output]]:
+        """Detokenise every rollout."""
+        return [[self.transcript(rollout) for rollout in group.rollouts] for group in groups]
+
+    def transcript(self, rollout: Rollout) -> Output:
+        """The text of one rollout."""
+        ids = rollout.token_ids[:-1] if rollout.ending is Ending.STOP else rollout.token_ids
+        text = self.tokenizer.decode(list(ids), skip_special_tokens=True)
+        return Output(text=str(text).strip(), ending=rollout.ending, length=len(ids))
+
+    def save(self, folder: Path) -> None:
+        """Write `speechrl.json`, adapter, language model and tokenizer; the audio encoder is named, not copied.
+
+        Weights are float16: half the size, and far below the noise of training.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        description = {"task": self.task, "model": "recogniser", **asdict(self.config)}
+        (folder / DESCRIPTION).write_text(json.dumps(description, indent=2) + "\n")
+        adapter = {
+            name: t.detach().half().contiguous().cpu()
+            for name, t in self.encoder.adapter.state_dict().items()
+        }
+        save_file(adapter, folder / "adapter.safetensors")
+        model = self.language_model.causal_lm
+        weights = {name: t.detach().half().cpu() for name, t in model.state_dict().items()}
+        model.save_pretrained(folder / "language_model", state_dict=weights)
+        self.tokenizer.save_pretrained(folder / "tokenizer")
+
+
+def load_recogniser(folder: Path) -> Recogniser:
+    """Load what `Recogniser.save` wrote, in float32.
+
+    Raises:
+        ModelError: A part is missing or does not fit the others.
+    """
+    try:
+        description = json.loads((folder / DESCRIPTION).read_text())
+        config = RecogniserConfig(**{key: description[key] for key in ("encoder", "stack", "adapter_hidden")})
+        tokenizer = PreTrainedTokenizerFast.from_pretrained(folder / "tokenizer", local_files_only=True)
+        causal_lm = AutoModelForCausalLM.from_pretrained(
+            folder / "language_model", dtype=torch.float32, local_files_only=True
+        )
+        frames = load_whisper_frames(config.encoder)
+        adapter = StackingAdapter(
+            frames.width, config.stack, config.adapter_hidden, causal_lm.config.hidden_size, len(tokenizer)
+        )
+        adapter.load_state_dict(load_file(folder / "adapter.safetensors"))
+    except (OSError, KeyError, ValueError, RuntimeError) as error:
+        raise ModelError(f"{folder}: cannot load the recogniser: {error}") from error
+    encoder = AudioEncoder(frames, adapter).eval().requires_grad_(False)
+    return Recogniser(
+        config, encoder, LanguageModel(causal_lm, end_token_id=int(tokenizer.eos_token_id)), tokenizer
+    )

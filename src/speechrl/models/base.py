@@ -1,0 +1,58 @@
+"""What the core asks of a speech LLM, whichever the task."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from torch import nn
+
+    from speechrl.models.language_model import LanguageModel
+    from speechrl.types import Context, Group, Output, Prompt, Task
+
+
+class SpeechModel(Protocol):
+    """An encoder, a language model and a decoder, of which only the language model learns.
+
+    Attributes:
+        task: What it does.
+        encoder: The frozen module of stage 1 (for ASR the audio encoder and adapter); the stage moves it between
+            devices.
+        language_model: The policy.
+        decoder: The frozen module of stage 3, or None where decoding needs no device (detokenising).
+    """
+
+    @property
+    def task(self) -> Task:
+        """See the class."""
+        ...
+
+    @property
+    def encoder(self) -> nn.Module:
+        """See the class."""
+        ...
+
+    @property
+    def language_model(self) -> LanguageModel:
+        """See the class."""
+        ...
+
+    @property
+    def decoder(self) -> nn.Module | None:
+        """See the class."""
+        ...
+
+    def encode(self, prompts: Sequence[Prompt]) -> list[Context]:
+        """Run the frozen encoder once per prompt, without gradients; contexts are in host memory, one per prompt."""
+        ...
+
+    def decode(self, groups: Sequence[Group]) -> list[list[Output]]:
+        """Turn rollouts into what rewards see: one list per group, in the order of its rollouts."""
+        ...
+
+    def save(self, folder: Path) -> None:
+        """Write weights (safetensors), tokenizer and configuration: `load_model(folder)` gives this model back."""
+        ...

@@ -1,0 +1,81 @@
+"""A speech LLM that encodes each item once, and keeps the context in host memory."""
+
+from __future__ import annotations
+
+import zlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from torch import nn
+
+    from speechrl.models.base import SpeechModel
+    from speechrl.models.language_model import LanguageModel
+    from speechrl.types import Context, Group, Output, Prompt, Task
+
+MAX_BYTES = 4 * 2**30
+
+
+class EncodeOnce:
+    """Any speech LLM, with the work of its frozen encoder remembered.
+
+    The encoder does not learn, so a context is good for the whole run: later epochs, and the evaluation after training,
+    take it from host memory. Items are told apart by id and audio. Once `max_bytes` are held, further items are encoded
+    each time.
+
+    Args:
+        model: The speech LLM; its language model may change, its encoder must not.
+        max_bytes: Bound on the memory of all contexts.
+    """
+
+    def __init__(self, model: SpeechModel, max_bytes: int = MAX_BYTES) -> None:
+        self._model = model
+        self._max_bytes = max_bytes
+        self._held_bytes = 0
+        self._contexts: dict[tuple[str, int], Context] = {}
+
+    @property
+    def task(self) -> Task:
+        """That of the model."""
+        return self._model.task
+
+    @property
+    def encoder(self) -> nn.Module:
+        """That of the model."""
+        return self._model.encoder
+
+    @property
+    def language_model(self) -> LanguageModel:
+        """That of the model."""
+        return self._model.language_model
+
+    @property
+    def decoder(self) -> nn.Module | None:
+        """That of the model."""
+        return self._model.decoder
+
+    def encode(self, prompts: Sequence[Prompt]) -> list[Context]:
+        """See `models.base.SpeechModel`; only items that are new are encoded."""
+        keys = [_key(prompt) for prompt in prompts]
+        fresh = {key: prompt for key, prompt in zip(keys, prompts, strict=True) if key not in self._contexts}
+        made = dict(zip(fresh, self._model.encode(list(fresh.values())), strict=True)) if fresh else {}
+        for key, context in made.items():
+            size = context.embeddings_TD.nbytes
+            if self._held_bytes + size <= self._max_bytes:
+                self._contexts[key] = context
+                self._held_bytes += size
+        return [made.get(key) or self._contexts[key] for key in keys]
+
+    def decode(self, groups: Sequence[Group]) -> list[list[Output]]:
+        """See `models.base.SpeechModel`."""
+        return self._model.decode(groups)
+
+    def save(self, folder: Path) -> None:
+        """See `models.base.SpeechModel`."""
+        self._model.save(folder)
+
+
+def _key(prompt: Prompt) -> tuple[str, int]:
+    return prompt.id, 0 if prompt.audio is None else zlib.crc32(prompt.audio.tobytes())

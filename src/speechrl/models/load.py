@@ -1,0 +1,37 @@
+"""Load any speech LLM by its folder."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from speechrl.config.load import resolve_path
+from speechrl.errors import ModelError
+from speechrl.models.asr.recogniser import DESCRIPTION, load_recogniser
+
+if TYPE_CHECKING:
+    from speechrl.models.base import SpeechModel
+
+
+def load_model(path: str) -> SpeechModel:
+    """Load a saved model.
+
+    Args:
+        path: A folder with `speechrl.json`; `package:starter/asr` is the recogniser that ships.
+
+    Raises:
+        ModelError: There is no such folder, or it does not say which model it holds.
+    """
+    folder = resolve_path(path)
+    description = folder / DESCRIPTION
+    if not description.is_file():
+        raise ModelError(
+            f"{path}: no model there ({description} is missing); give the folder that `save` wrote"
+        )
+    kind = json.loads(description.read_text()).get("model")
+    if kind not in _LOADERS:
+        raise ModelError(f"{description}: field model is {kind!r}; known: {', '.join(_LOADERS)}")
+    return _LOADERS[kind](folder)
+
+
+_LOADERS = {"recogniser": load_recogniser}

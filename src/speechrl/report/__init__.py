@@ -1,0 +1,1 @@
+"""Metrics, writers, samples and the HTML page of a run."""

@@ -1,0 +1,166 @@
+"""Metrics of a step, and how a metric is combined over steps or ranks: each name carries its reducer.
+
+A row of `metrics.jsonl` has at least `STABLE_KEYS`, `reward/TERM` and `seconds/STAGE`. `null` means "not measured".
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from enum import StrEnum
+from statistics import fmean
+from typing import TYPE_CHECKING, Any
+
+from speechrl.types import Ending, ScoreStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from speechrl.types import Output, Score, StepReport
+
+STABLE_KEYS = (
+    "step",
+    "reward",
+    "zero_spread_share",
+    "kl",
+    "logprob_gap",
+    "failed_scores",
+    "grad_norm",
+    "loss",
+)
+COUNTS = ("substitutions", "deletions", "insertions", "words")
+
+
+class Reducer(StrEnum):
+    """How values of one metric become one value."""
+
+    MEAN = "mean"
+    SUM = "sum"
+    MAX = "max"
+    LAST = "last"
+    CORPUS = "corpus"
+    """Recomputed from its summed counts: a word error rate is a ratio of sums, never a mean of ratios."""
+
+
+REDUCERS: dict[str, Reducer] = {
+    "step": Reducer.LAST,
+    "learning_rate": Reducer.LAST,
+    "failed_scores": Reducer.SUM,
+    "rollouts": Reducer.SUM,
+    "wer": Reducer.CORPUS,
+    **dict.fromkeys(COUNTS, Reducer.SUM),
+}
+PREFIX_REDUCERS: dict[str, Reducer] = {"seconds/": Reducer.SUM, "memory/": Reducer.MAX}
+
+
+def reducer_of(name: str) -> Reducer:
+    """The reducer that a metric's name carries; the mean where the tables say nothing."""
+    by_prefix = (reducer for prefix, reducer in PREFIX_REDUCERS.items() if name.startswith(prefix))
+    return REDUCERS.get(name) or next(by_prefix, Reducer.MEAN)
+
+
+def merge(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Combine rows (of neighbouring steps, or of ranks) into one, every metric by its reducer.
+
+    Nulls are left out of their metric; values that are not numbers (alarms) are dropped.
+    """
+    values: defaultdict[str, list[float]] = defaultdict(list)
+    for row in rows:
+        for name, value in row.items():
+            if isinstance(value, int | float) and not isinstance(value, bool):
+                values[name].append(value)
+    merged: dict[str, Any] = {name: _reduce(reducer_of(name), numbers) for name, numbers in values.items()}
+    if "wer" in merged:
+        merged["wer"] = corpus_rate(merged)
+    return merged
+
+
+def corpus_rate(counts: Mapping[str, float]) -> float | None:
+    """Word error rate of summed counts; None without reference words."""
+    words = counts.get("words", 0)
+    errors = sum(counts.get(name, 0) for name in ("substitutions", "deletions", "insertions"))
+    return errors / words if words else None
+
+
+def step_metrics(outputs: Sequence[Sequence[Output]], scores: Sequence[Sequence[Score]]) -> dict[str, Any]:
+    """What rollouts and their scores say about a step.
+
+    Failed scores are counted and leave every mean. Metrics of the scores are averaged over rollouts, their counts
+    summed, and `wer` is the corpus rate of those counts.
+
+    Args:
+        outputs: One list per group.
+        scores: One list per group, aligned with `outputs`.
+
+    Returns:
+        `reward`, `reward/TERM`, `length` (tokens), `length_cut_share`, `rollouts`, `failed_scores`, and what
+        `Score.metrics` carries.
+    """
+    flat_outputs = [output for group in outputs for output in group]
+    flat_scores = [score for group in scores for score in group]
+    judged = [score for score in flat_scores if score.status is ScoreStatus.OK]
+    values: defaultdict[str, list[float]] = defaultdict(list)
+    for score in judged:
+        for name, value in score.metrics.items():
+            values[name].append(value)
+        for name, value in score.terms.items():
+            values[f"reward/{name}"].append(value)
+    row: dict[str, Any] = {
+        "reward": fmean(score.total for score in judged) if judged else None,
+        "rollouts": len(flat_scores),
+        "failed_scores": len(flat_scores) - len(judged),
+    }
+    if flat_outputs:
+        row["length"] = fmean(output.length for output in flat_outputs)
+        row["length_cut_share"] = fmean(output.ending is Ending.LENGTH for output in flat_outputs)
+    row |= {name: sum(numbers) if name in COUNTS else fmean(numbers) for name, numbers in values.items()}
+    if "words" in row:
+        row["wer"] = corpus_rate(row)
+    return row
+
+
+def make_row(
+    step: int,
+    outputs: Sequence[Sequence[Output]],
+    scores: Sequence[Sequence[Score]],
+    report: StepReport,
+    seconds: Mapping[str, float],
+    memory: Mapping[str, float],
+) -> dict[str, Any]:
+    """The row of `metrics.jsonl` of one step: plain JSON values, with NaN and infinity as null.
+
+    Args:
+        step: Counted from 1.
+        outputs: One list per group.
+        scores: One list per group.
+        report: What the update did; its metrics win over those computed from the scores.
+        seconds: Wall-clock seconds by stage.
+        memory: Peak bytes by stage.
+    """
+    row: dict[str, Any] = dict.fromkeys(STABLE_KEYS)
+    row |= {"step": step} | step_metrics(outputs, scores) | dict(report.metrics)
+    row |= {f"seconds/{stage}": value for stage, value in seconds.items()}
+    row |= {f"memory/{stage}": value for stage, value in memory.items()}
+    row = {name: finite(value) for name, value in row.items()}
+    if not report.updated:
+        row["updated"] = False
+    if report.alarms:
+        row["alarms"] = list(report.alarms)
+    return row
+
+
+def finite(value: float | None) -> float | None:
+    """The value, or None where JSON has no number for it."""
+    return value if value is not None and math.isfinite(value) else None
+
+
+def _reduce(reducer: Reducer, numbers: Sequence[float]) -> float:
+    match reducer:
+        case Reducer.SUM:
+            return sum(numbers)
+        case Reducer.MAX:
+            return max(numbers)
+        case Reducer.LAST:
+            return numbers[-1]
+        case _:
+            return fmean(numbers)

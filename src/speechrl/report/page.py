@@ -1,0 +1,267 @@
+"""`report.html`: the whole run on one page that needs no network, made from the run directory, again at will."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+import yaml
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from speechrl.errors import DataError
+from speechrl.report import charts, listening, verdict
+from speechrl.report.metrics import merge
+from speechrl.report.timeline import duration, stage_totals
+from speechrl.report.writers import read_rows, write_atomically
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    Rows = Sequence[Mapping[str, Any]]
+
+PANELS = (
+    charts.Panel(
+        "Error rate of rollouts", "corpus rate of what was sampled", {"wer": "error rate"}, percent=True
+    ),
+    charts.Panel("KL to the reference", "nats per token", {"kl": "KL"}),
+    charts.Panel("Entropy of the policy", "nats per token", {"entropy": "entropy"}),
+    charts.Panel("Length", "tokens per rollout", {"length": "length"}),
+    charts.Panel(
+        "Shares",
+        "of groups without spread, of rollouts cut by length or hallucinated",
+        {
+            "zero_spread_share": "zero spread",
+            "length_cut_share": "cut by length",
+            "hallucination": "hallucination",
+        },
+        percent=True,
+    ),
+    charts.Panel("Gradient norm", "before clipping", {"grad_norm": "gradient norm"}),
+    charts.Panel("Loss", "its value means little in RL; its jumps do", {"loss": "loss"}),
+    charts.Panel(
+        "Rollout against policy",
+        "mean |log-probability difference| of the same tokens",
+        {"logprob_gap": "gap"},
+    ),
+)
+ENDS = 0.1
+"""Share of the steps that "first" and "last" in the tiles average over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """A number at the top of the page."""
+
+    name: str
+    value: str
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """A sentence of a guard and the steps that raised it."""
+
+    text: str
+    steps: str
+
+
+def write_report(run_dir: Path) -> Path:
+    """Make `report.html` from the other files of a run directory; a run that has not finished gives what there is.
+
+    Raises:
+        DataError: The directory is not one of a run, or one of its files is broken.
+    """
+    if not (run_dir / "config.yaml").is_file():
+        raise DataError(
+            f"{run_dir}: not a run directory (config.yaml is missing). Give the `output` of a run."
+        )
+    rows = read_rows(run_dir / "metrics.jsonl")
+    config_text = (run_dir / "config.yaml").read_text(encoding="utf-8")
+    try:
+        config = yaml.safe_load(config_text)
+    except yaml.YAMLError as error:
+        raise DataError(
+            f"{run_dir / 'config.yaml'}: not YAML ({error}). Restore it from the run's configuration."
+        ) from error
+    evaluation = _json(run_dir / "evaluation.json")
+    found = verdict.verdicts(evaluation)
+    shelf = listening.AudioShelf(run_dir)
+    changed = listening.changed_by_set(run_dir, [item.name for item in found], shelf)
+    steps = listening.groups_by_step(run_dir, shelf)
+    totals = stage_totals(rows)
+    page = (
+        _environment()
+        .get_template("report.html.j2")
+        .render(
+            title=run_dir.resolve().name,
+            task=config["task"],
+            status=_status(rows, config["train"]["steps"], evaluated=bool(evaluation.get("after"))),
+            headline=verdict.headline(found),
+            tiles=_tiles(rows, config, found),
+            verdicts=found,
+            evaluation_seconds=evaluation.get("seconds", {}),
+            alarms=_alarms(rows),
+            charts=[
+                chart
+                for panel in (_reward_panel(rows), *_held_out(rows), *PANELS)
+                if (chart := charts.line_chart(rows, panel))
+            ],
+            stack=charts.stage_stack(rows, list(totals)),
+            stages=totals,
+            step_count=len(rows),
+            steps=steps,
+            changed=changed,
+            audio_left_out=shelf.left_out,
+            config_text=config_text,
+            environment=_flat(_json(run_dir / "environment.json")),
+            made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+            css=_asset("report.css"),
+            js=_asset("report.js"),
+        )
+    )
+    write_atomically(run_dir / "report.html", page)
+    return run_dir / "report.html"
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("speechrl.report", "assets"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["duration"] = duration
+    environment.filters["gibibytes"] = lambda size: "–" if size is None else f"{size / 2**30:.2f} GiB"
+    return environment
+
+
+def _asset(name: str) -> Markup:
+    """A file of our own, put into the page as it is."""
+    return Markup((resources.files("speechrl.report") / "assets" / name).read_text(encoding="utf-8"))  # noqa: S704
+
+
+def _json(path: Path) -> dict[str, Any]:
+    """The content of a JSON file, {} where there is none."""
+    if not path.exists():
+        return {}
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise DataError(
+            f"{path}: not JSON ({error}). Remove the file, and the report leaves its part out."
+        ) from error
+    return content
+
+
+def _status(rows: Rows, steps: int, *, evaluated: bool) -> str:
+    done = int(rows[-1]["step"]) if rows else 0
+    if evaluated:
+        return f"{done} steps, evaluated before and after"
+    return f"step {done} of {steps}, not evaluated yet: still running, or stopped"
+
+
+def _tiles(rows: Rows, config: Mapping[str, Any], found: Sequence[verdict.Verdict]) -> list[Tile]:
+    tiles = []
+    first = found[0] if found else None
+    if first and first.before and first.after:
+        p = f"p {first.p}" if first.p.startswith("<") else f"p = {first.p}"
+        tiles.append(Tile(f"{first.measure}, {first.name}", first.after.text, f"was {first.before.text}"))
+        tiles.append(Tile("relative change", first.change, p))
+    if rows:
+        count = max(1, round(len(rows) * ENDS))
+        start, end = merge(rows[:count]), merge(rows[-count:])
+        if start.get("reward") is not None and end.get("reward") is not None:
+            tiles.append(
+                Tile("reward", f"{end['reward']:.3f}", f"was {start['reward']:.3f} in the first steps")
+            )
+        whole = merge(rows)
+        if whole.get("zero_spread_share") is not None:
+            tiles.append(
+                Tile("groups without spread", f"{whole['zero_spread_share']:.0%}", "they teach nothing")
+            )
+        total = sum(stage["seconds"] or 0.0 for stage in stage_totals(rows).values())
+        tiles.append(
+            Tile("training time", duration(total), f"{len(rows)} steps, {total / len(rows):.2g} s each")
+        )
+        tiles.append(Tile("method", str(config["algorithm"]["name"]).upper(), _method(config)))
+    return tiles
+
+
+def _method(config: Mapping[str, Any]) -> str:
+    prompts, size = config["data"]["batch_size"], config["rollout"]["group_size"]
+    return f"{prompts} prompts × {size} rollouts, lr {config['train']['learning_rate']:g}"
+
+
+def _reward_panel(rows: Rows) -> charts.Panel:
+    """The total and every term that the run has; a single term of weight 1 would only be drawn over the total."""
+    terms = dict.fromkeys(name for row in rows for name in row if name.startswith("reward/"))
+    shown = (
+        {}
+        if len(terms) == 1 and all(row.get("reward") == row.get(next(iter(terms))) for row in rows)
+        else terms
+    )
+    names = {"reward": "total"} | {name: name.removeprefix("reward/") for name in shown}
+    return charts.Panel("Reward", "mean over rollouts, terms unweighted", names)
+
+
+def _held_out(rows: Rows) -> list[charts.Panel]:
+    """Error rates of evaluations between steps, where the run made any."""
+    names = dict.fromkeys(
+        name for row in rows for name in row if name.startswith("eval") and name.endswith("/wer")
+    )
+    labels = {name: name.split("/")[1] for name in names}
+    return (
+        [charts.Panel("Held-out error rate", "evaluations between steps", labels, percent=True)]
+        if labels
+        else []
+    )
+
+
+def _alarms(rows: Rows) -> list[Alarm]:
+    """What went wrong, each sentence once with its steps: guards, skipped updates, failed scores."""
+    steps: dict[str, list[int]] = {}
+    failed = sum(row.get("failed_scores") or 0 for row in rows)
+    for row in rows:
+        sentences = list(row.get("alarms", []))
+        if row.get("updated") is False:
+            sentences.append("The update was skipped.")
+        if row.get("failed_scores"):
+            sentences.append(
+                f"{failed:g} scores failed; their rollouts were left out of statistics and loss."
+            )
+        for sentence in sentences:
+            steps.setdefault(sentence, []).append(int(row["step"]))
+    return [Alarm(sentence, _ranges(numbers)) for sentence, numbers in steps.items()]
+
+
+def _ranges(numbers: Sequence[int], most: int = 8) -> str:
+    """`3, 7–9, 12`: neighbours joined, long lists cut."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][1] + 1:
+            runs[-1][1] = number
+        else:
+            runs.append([number, number])
+    words = [str(first) if first == last else f"{first}–{last}" for first, last in runs]
+    rest = len(words) - most
+    return ", ".join(words[:most]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def _flat(value: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """`environment.json` as rows of a table."""
+    rows: list[tuple[str, str]] = []
+    for key, item in value.items():
+        name = key.replace("_", " ")
+        if key == "sessions":
+            rows += [("session", f"{part['started']}, from step {part['from_step']}") for part in item]
+        elif isinstance(item, dict):
+            rows.append((name, ", ".join(f"{part} {version}" for part, version in item.items())))
+        elif item not in (None, []):
+            rows.append((name, ", ".join(map(str, item)) if isinstance(item, list) else str(item)))
+    return rows

@@ -1,0 +1,161 @@
+"""The run directory while it is being written: configuration, environment, metrics, timeline and samples."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING, Any, Self
+
+from speechrl.config.load import show
+from speechrl.errors import ConfigError
+from speechrl.report import samples
+from speechrl.report.environment import describe_environment
+from speechrl.report.metrics import make_row
+from speechrl.report.timeline import timeline
+from speechrl.report.writers import (
+    JsonlWriter,
+    TensorBoardWriter,
+    WandbWriter,
+    Writer,
+    read_rows,
+    write_atomically,
+    write_json,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from speechrl.config.schema import RunConfig
+    from speechrl.types import Output, Prompt, Score, StepReport
+
+TIMELINE_EVERY_S = 5.0
+"""The timeline is a whole file, so it is not rewritten at every quick step."""
+HEARD_SAMPLES = 4
+"""Prompts of a kept step whose sound goes to TensorBoard."""
+
+
+class RunWriter:
+    """Writes a run directory, step by step.
+
+    Every file is whole at every moment: lines are flushed, other files are replaced atomically.
+    """
+
+    def __init__(self, run_dir: Path, config: RunConfig, resume_step: int | None = None) -> None:
+        """Make or reopen the run directory.
+
+        Args:
+            run_dir: Made if it does not exist.
+            config: Written as `config.yaml`, resolved.
+            resume_step: None for a new run; else the step of the checkpoint: what was logged after it is dropped, since
+                it will be logged again.
+
+        Raises:
+            ConfigError: A new run into a directory that has metrics already.
+            MissingExtraError: W&B was asked for and is not installed.
+        """
+        self.run_dir = run_dir
+        self._config = config.report
+        self._steps = config.train.steps
+        metrics_path = run_dir / "metrics.jsonl"
+        if resume_step is None and read_rows(metrics_path):
+            raise ConfigError(
+                f"{run_dir} already holds a run (metrics.jsonl has rows). Resume it, "
+                "choose another `output`, or remove it."
+            )
+        run_dir.mkdir(parents=True, exist_ok=True)
+        resolved = config.model_dump(mode="json")
+        write_atomically(run_dir / "config.yaml", show(config))
+        self._describe(resume_step)
+        if resume_step is not None:
+            samples.forget_samples_after(run_dir, resume_step)
+        self._writers: list[Writer] = [JsonlWriter(metrics_path, resume_step)]
+        if self._config.tensorboard:
+            self._writers.append(TensorBoardWriter(run_dir / "tensorboard", resume_step))
+        if self._config.wandb_project is not None:
+            self._writers.append(WandbWriter(run_dir, self._config.wandb_project, resolved))
+        self._rows = read_rows(metrics_path)
+        self._timeline_at_s = 0.0
+
+    def log(
+        self,
+        step: int,
+        prompts: Sequence[Prompt],
+        outputs: Sequence[Sequence[Output]],
+        scores: Sequence[Sequence[Score]],
+        report: StepReport,
+        seconds: Mapping[str, float],
+        memory: Mapping[str, float],
+        advantages: Sequence[Sequence[float]] | None = None,
+    ) -> dict[str, Any]:
+        """Write one step everywhere.
+
+        Args:
+            step: Counted from 1.
+            prompts: One per group.
+            outputs: What the rewards saw, one list per group.
+            scores: Their judgement, likewise.
+            report: What the update did.
+            seconds: Wall-clock seconds by stage, in the order of the stages.
+            memory: Peak bytes by stage.
+            advantages: Credit of each rollout, where known; kept with the samples.
+
+        Returns:
+            The row of `metrics.jsonl`.
+        """
+        row = make_row(step, outputs, scores, report, seconds, memory)
+        for writer in self._writers:
+            writer.row(row)
+        self._rows.append(row)
+        if step == 1 or step % self._config.samples_every == 0 or step == self._steps:
+            self._keep_samples(step, prompts, outputs, scores, advantages)
+        if time.monotonic() - self._timeline_at_s > TIMELINE_EVERY_S:
+            self._write_timeline()
+        return row
+
+    def close(self) -> None:
+        """Write what is pending."""
+        self._write_timeline()
+        for writer in self._writers:
+            writer.close()
+
+    def __enter__(self) -> Self:
+        """The writer itself; leaving the block closes it."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close."""
+        self.close()
+
+    def _keep_samples(
+        self,
+        step: int,
+        prompts: Sequence[Prompt],
+        outputs: Sequence[Sequence[Output]],
+        scores: Sequence[Sequence[Score]],
+        advantages: Sequence[Sequence[float]] | None,
+    ) -> None:
+        kept = slice(samples.KEPT_GROUPS)
+        rows = samples.sample_rows(
+            step, prompts[kept], outputs[kept], scores[kept], None if advantages is None else advantages[kept]
+        )
+        samples.keep_samples(self.run_dir, step, rows, prompts[kept])
+        for writer in self._writers:
+            writer.text("rollouts", samples.as_markdown(rows), step)
+            for index, prompt in enumerate(prompts[:HEARD_SAMPLES]):
+                if prompt.audio is not None:
+                    writer.audio(f"prompt/{index}", prompt.audio, prompt.sample_rate_hz, step)
+
+    def _write_timeline(self) -> None:
+        write_json(self.run_dir / "timeline.json", timeline(self._rows))
+        self._timeline_at_s = time.monotonic()
+
+    def _describe(self, resume_step: int | None) -> None:
+        """Write `environment.json`; a resumed run keeps the description of its earlier sessions."""
+        path = self.run_dir / "environment.json"
+        earlier: list[dict[str, Any]] = []
+        if resume_step is not None and path.exists():
+            earlier = json.loads(path.read_text(encoding="utf-8")).get("sessions", [])
+        environment = describe_environment()
+        session = {"started": environment.pop("started"), "from_step": resume_step or 0}
+        write_json(path, environment | {"sessions": [*earlier, session]})

@@ -1,0 +1,1 @@
+"""Rewards: plain functions, thin adapters, and the mixer."""

@@ -1,0 +1,171 @@
+"""The function behind `speechrl score FILE`: judge the output of any recogniser, without a model.
+
+A row in is `{"id", "reference", "hypothesis", "language"?, "keywords"?, "audio"?}`; more keys are ignored. A
+row out is `{"id", "status", "reason", "total", "terms", "counts", "flags"}`, where what could not be computed
+is null.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from speechrl.config.schema import RewardConfig, RewardsConfig
+from speechrl.errors import DataError
+from speechrl.rewards.base import REWARDS, RewardMixer
+from speechrl.text.normalise import plain, primary_language
+from speechrl.types import Ending, Output, Prompt
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from speechrl.types import Score
+
+COUNTS = ("substitutions", "deletions", "insertions", "words")
+FLAGS = ("hallucination", "loop", "wrong_language", "empty")
+DEFAULT_LANGUAGE = "en"
+
+
+def all_rewards() -> RewardsConfig:
+    """Every built-in reward with weight 1; a failed one never stops the others."""
+    return RewardsConfig(terms=[RewardConfig(name=name) for name in REWARDS], max_failed_share=1.0)
+
+
+def score_file(path: Path, rewards: RewardsConfig | None = None) -> list[dict[str, Any]]:
+    """Read a JSONL file of hypotheses and judge every row.
+
+    Args:
+        path: A JSON object a line; blank lines are skipped.
+        rewards: What to judge with; `all_rewards()` when None.
+
+    Raises:
+        DataError: The file or a row cannot be used; the message names file, row, field and the mend.
+        RewardError: More scores failed than `rewards` allows.
+    """
+    return _score(_read_lines(path), rewards or all_rewards(), str(path))
+
+
+def score_rows(
+    rows: Sequence[Mapping[str, Any]], rewards: RewardsConfig, *, source: str = "rows"
+) -> list[dict[str, Any]]:
+    """Judge rows; see the module for their shape.
+
+    Args:
+        rows: Rows in.
+        rewards: What to judge with.
+        source: Name of their file, for messages.
+
+    Raises:
+        DataError: A row cannot be used.
+        RewardError: More scores failed than `rewards` allows.
+    """
+    return _score(list(enumerate(rows, start=1)), rewards, source)
+
+
+def _score(
+    numbered: Sequence[tuple[int, object]], rewards: RewardsConfig, source: str
+) -> list[dict[str, Any]]:
+    lines: dict[str, int] = {}
+    ids, outputs, prompts = [], [], []
+    for number, row in numbered:
+        where = f"{source}, row {number}"
+        prompt, hypothesis = _read_row(row, where)
+        if (first := lines.setdefault(prompt.id, number)) != number:
+            raise DataError(
+                f"{where}: field `id`: {prompt.id!r} is already that of row {first}; make ids unique"
+            )
+        ids.append(prompt.id)
+        outputs.append([Output(hypothesis, Ending.STOP, length=len(hypothesis))])
+        prompts.append(prompt)
+    with RewardMixer(rewards) as mixer:
+        scores = mixer.score(outputs, prompts)
+    return [_row_out(name, score) for name, (score,) in zip(ids, scores, strict=True)]
+
+
+def _read_lines(path: Path) -> list[tuple[int, object]]:
+    """(line number, JSON value) of the lines that are not blank."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError as error:
+        raise DataError(
+            f"{path} does not exist: check the path, relative to the working directory"
+        ) from error
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not UTF-8 text: `speechrl score` reads JSON lines, not audio") from error
+    values = []
+    for number, line in enumerate(lines, start=1):
+        if line.strip():
+            try:
+                values.append((number, json.loads(line)))
+            except ValueError as error:
+                raise DataError(
+                    f"{path}, row {number}: not JSON ({error}); write one JSON object a line"
+                ) from error
+    if not values:
+        raise DataError(
+            f"{path} has no rows: write one JSON object a line, with id, reference and hypothesis"
+        )
+    return values
+
+
+def _read_row(row: object, where: str) -> tuple[Prompt, str]:
+    """The prompt and the hypothesis of a row; `where` names file and row."""
+    if not isinstance(row, Mapping):
+        raise DataError(
+            f'{where}: not a JSON object; write {{"id": ..., "reference": ..., "hypothesis": ...}}'
+        )
+    name = _text(row, "id", where, "give each row a name of its own")
+    reference = _text(row, "reference", where, 'write the true transcript, "" for silence')
+    hypothesis = _text(row, "hypothesis", where, 'write what was recognised, "" for nothing')
+    language = DEFAULT_LANGUAGE
+    if row.get("language") is not None:
+        language = _text(row, "language", where, 'write an ISO 639-1 code such as "en"')
+    try:
+        primary_language(language)
+    except DataError as error:
+        raise DataError(f"{where}: field `language`: {error}") from error
+    keywords = row.get("keywords") or []
+    if not isinstance(keywords, list) or not all(isinstance(word, str) and plain(word) for word in keywords):
+        raise DataError(
+            f'{where}: field `keywords`: {keywords!r} is not a list of words; write ["one", "two words"]'
+        )
+    if not isinstance(row.get("audio"), str | None):
+        raise DataError(
+            f"{where}: field `audio`: {row['audio']!r} is not a path; write one, or leave the field out"
+        )
+    return Prompt(name, "asr", reference, language, tuple(keywords)), hypothesis
+
+
+def _text(row: Mapping[str, object], field: str, where: str, mend: str) -> str:
+    if field not in row:
+        raise DataError(f"{where}: field `{field}` is missing; {mend}")
+    value = row[field]
+    if not isinstance(value, str):
+        raise DataError(f"{where}: field `{field}`: {value!r} is not text; {mend}")
+    if field == "id" and not value:
+        raise DataError(f"{where}: field `id` is empty; {mend}")
+    if any("\ud800" <= letter <= "\udfff" for letter in value):
+        raise DataError(f"{where}: field `{field}` holds half a character (a lone surrogate); write it whole")
+    return value
+
+
+def _row_out(name: str, score: Score) -> dict[str, Any]:
+    return {
+        "id": name,
+        "status": score.status.value,
+        "reason": score.reason,
+        "total": _or_null(score.total),
+        "terms": {term: _or_null(value) for term, value in score.terms.items()},
+        "counts": {count: int(score.metrics[count]) for count in COUNTS if count in score.metrics},
+        "flags": {flag: bool(score.metrics[flag]) for flag in FLAGS if flag in score.metrics},
+    }
+
+
+def _or_null(value: float) -> float | None:
+    """NaN is not JSON."""
+    return None if math.isnan(value) else value

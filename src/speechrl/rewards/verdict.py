@@ -1,0 +1,34 @@
+"""What one reward says of one output: a number, or why there is none."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from numbers import Real
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A finite value, or NaN with the problem. Example: `Verdict(math.nan, "returned nan")`."""
+
+    value: float
+    problem: str = ""
+
+
+def failed(problem: str) -> Verdict:
+    """A verdict without a value."""
+    return Verdict(math.nan, problem)
+
+
+def check_value(value: object) -> Verdict:
+    """Take what a reward returned, and refuse all that is not a finite number: text, None, tensors, NaN, infinity."""
+    if not isinstance(value, Real):
+        return failed(f"returned {type(value).__name__} instead of a number")
+    number = float(value)
+    return Verdict(number) if math.isfinite(number) else failed(f"returned {number}")
+
+
+def describe_exception(error: BaseException) -> str:
+    """`raised ValueError: message`, cut to one readable line."""
+    message = " ".join(str(error).split())[:200]
+    return f"raised {type(error).__name__}" + (f": {message}" if message else "")

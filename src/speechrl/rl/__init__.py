@@ -1,0 +1,1 @@
+"""Pure tensor maths of reinforcement learning: tensors in, tensors out, nothing else."""

@@ -1,0 +1,1 @@
+"""The starter recogniser: its synthetic-speech corpus, its training and its loading."""

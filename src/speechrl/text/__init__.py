@@ -1,0 +1,1 @@
+"""Normalisers per language, alignment with edit counts, loop detection. Pure Python, no torch."""

@@ -1,0 +1,153 @@
+"""Text as it is compared: one normaliser per language, and the tokens that errors are counted in.
+
+Two forms of a text exist. `normalise` is the form for error rates: English through Whisper's normaliser
+(arXiv 2212.04356, appendix C), languages written without spaces character by character, every other one
+through `plain`. `plain` only folds case and drops punctuation, so it shows what a normaliser would hide
+(fillers, `four four` becoming `44`).
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from functools import cache, lru_cache
+from typing import TYPE_CHECKING, Literal
+
+import regex
+
+from speechrl.errors import DataError, MissingExtraError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Unit = Literal["auto", "word", "char"]
+
+BY_CHARACTER = frozenset({"zh", "yue", "ja", "ko", "th", "lo", "km", "my"})
+"""Languages whose errors are counted by character; zh, ja and ko as in CV3-Eval, the others have no spaces either."""
+
+_LANGUAGE = regex.compile(r"[a-z]{2,3}(?:-[a-z0-9]+)*")
+_PUNCTUATION = regex.compile(r"[\p{P}\p{S}]+")
+# The two joiners change what a word is in Persian and in Indic scripts; other format characters are invisible.
+_INVISIBLE = regex.compile(r"[\p{Cf}--[\u200c\u200d]]+", regex.VERSION1)
+_EASY_MARKS = str.maketrans(dict.fromkeys("\u2018\u2019\u02bc\uff07`", "'") | dict.fromkeys("[](){}<>", " "))
+
+
+def primary_language(language: str) -> str:
+    """The primary subtag of a language tag: `en` of `en-GB`, `zh` of `zh-Hans`.
+
+    Raises:
+        DataError: `language` is no tag of ISO 639 letters, such as `English`.
+    """
+    return _tag(language).partition("-")[0]
+
+
+def is_by_character(language: str) -> bool:
+    """Whether errors of this language are counted by character."""
+    return primary_language(language) in BY_CHARACTER
+
+
+@lru_cache(maxsize=65_536)
+def normalise(text: str, language: str = "en") -> str:
+    """The form of `text` that error rates compare.
+
+    - `en`: Whisper's English normaliser, with two differences. Words in brackets stay, since a policy in
+      training would else learn to hide insertions in brackets; typographic apostrophes count as straight
+      ones.
+    - `BY_CHARACTER` languages: `plain` without spaces. `zh-Hans` also folds traditional characters into
+      simplified ones with OpenCC (extra `chinese`); `zh` never does, so that a result does not depend on what
+      is installed.
+    - others: `plain`.
+
+    A text with letters or digits never becomes empty: where a normaliser would do that (`um` in English),
+    `plain` is returned. Results are cached.
+
+    Args:
+        text: Any text.
+        language: ISO 639-1 code, optionally with subtags.
+
+    Raises:
+        DataError: `language` is not a language tag.
+        MissingExtraError: `zh-Hans` without OpenCC.
+    """
+    tag = _tag(language)
+    primary = tag.partition("-")[0]
+    fallback = plain(text)
+    if not fallback:
+        return ""
+    if primary == "en":
+        return _english(text) or fallback
+    if primary in BY_CHARACTER:
+        if tag.startswith("zh-hans"):
+            fallback = _simplified()(fallback)
+        return fallback.replace(" ", "")
+    return fallback
+
+
+def plain(text: str) -> str:
+    """Unicode form: NFKC, case folded, punctuation and symbols to spaces, single spaces.
+
+    Unlike Whisper's basic normaliser it keeps combining marks (vowel signs), and what stands in brackets.
+    """
+    folded = unicodedata.normalize("NFKC", _INVISIBLE.sub("", text)).casefold()
+    return " ".join(_PUNCTUATION.sub(" ", folded).split())
+
+
+def tokens(text: str, language: str = "en", unit: Unit = "auto") -> list[str]:
+    """What errors are counted in: words, or characters.
+
+    Args:
+        text: Any text; it is normalised here.
+        language: ISO 639-1 code.
+        unit: `auto` takes characters for `BY_CHARACTER` languages and words for the rest. Characters are
+            grapheme clusters, and spaces are not among them (jiwer's character error rate counts them).
+    """
+    return list(_tokens(text, language, unit))
+
+
+@lru_cache(maxsize=65_536)
+def _tokens(text: str, language: str, unit: Unit) -> tuple[str, ...]:
+    by_character = is_by_character(language)
+    normal = normalise(text, language)
+    if unit == "char" or (unit == "auto" and by_character):
+        return tuple(regex.findall(r"\X", normal.replace(" ", "")))
+    return tuple((plain(text) if by_character else normal).split())
+
+
+@lru_cache(maxsize=1024)
+def _tag(language: str) -> str:
+    tag = language.strip().lower().replace("_", "-")
+    if not _LANGUAGE.fullmatch(tag):
+        raise DataError(
+            f"language {language!r} is not a language tag: write an ISO 639-1 code such as 'en' or 'zh'"
+        )
+    return tag
+
+
+def _english(text: str) -> str:
+    """Whisper's form of an English text, or an empty string where it cannot read the text."""
+    try:
+        return _english_normaliser()(_INVISIBLE.sub("", text).translate(_EASY_MARKS)).strip()
+    except (AssertionError, ValueError):
+        # It cannot read a number of thousands of digits, which a looping policy does write.
+        return ""
+
+
+@cache
+def _english_normaliser() -> Callable[[str], str]:
+    """Built on first use: it loads a mapping of 1700 spellings."""
+    from whisper_normalizer.english import EnglishTextNormalizer
+
+    normaliser: Callable[[str], str] = EnglishTextNormalizer()
+    return normaliser
+
+
+@cache
+def _simplified() -> Callable[[str], str]:
+    try:
+        from opencc import OpenCC
+    except ImportError as error:
+        raise MissingExtraError(
+            "language zh-Hans folds traditional into simplified characters with OpenCC: "
+            "pip install 'speechrl[chinese]', or write zh to compare the characters as they are"
+        ) from error
+    convert: Callable[[str], str] = OpenCC("t2s").convert
+    return convert

@@ -1,0 +1,208 @@
+"""Checkpoints that are complete or absent: a run killed at any moment finds its last one whole.
+
+A checkpoint is a folder `step-000010` with `tensors.safetensors`, `state.json` and `manifest.json`, which holds size
+and SHA-256 of the other two and is what makes the folder valid. It is written beside its final place and renamed.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import re
+import shutil
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from speechrl.errors import CheckpointError
+from speechrl.train.tree import join, split
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+TENSORS, STATE, MANIFEST = "tensors.safetensors", "state.json", "manifest.json"
+_NO_ROOM = os.strerror(errno.ENOSPC)
+"""How safetensors, whose errors have no errno, tells of a full disk."""
+_NAME = re.compile(r"step-(\d{6,})")
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A checkpoint that was read.
+
+    Attributes:
+        step: Steps done when it was saved.
+        state: What was saved.
+        notes: A sentence per newer checkpoint that could not be used.
+    """
+
+    step: int
+    state: dict[str, Any]
+    notes: tuple[str, ...]
+
+
+class Checkpoints:
+    """The checkpoints of one run.
+
+    Args:
+        folder: Where they are; made with the first one.
+        keep: Older ones are removed after a new one is in place.
+    """
+
+    def __init__(self, folder: Path, keep: int) -> None:
+        self._folder = folder
+        self._keep = keep
+
+    def save(self, step: int, state: Mapping[str, Any]) -> Path:
+        """Write one checkpoint.
+
+        Args:
+            step: Steps done.
+            state: Nested mappings and lists of tensors and JSON values.
+
+        Raises:
+            CheckpointError: It could not be written; nothing of it remains, and older ones are as they were.
+        """
+        final = self._folder / f"step-{step:06d}"
+        temporary = self._folder / f".writing-{step:06d}-{os.getpid()}"
+        try:
+            self._clear_remains()
+            temporary.mkdir(parents=True)
+            _write(temporary, step, state)
+            if final.exists():
+                final.rename(self._folder / f".replaced-{step:06d}-{os.getpid()}")
+            temporary.rename(final)
+            _sync(self._folder)
+            self._clear_remains()
+            for old in self._steps()[: -self._keep]:
+                shutil.rmtree(self._folder / f"step-{old:06d}")
+        except (OSError, SafetensorError) as error:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise CheckpointError(self._why_not_written(final, step, error)) from error
+        return final
+
+    def load_latest(self) -> Loaded | None:
+        """Read the newest whole checkpoint; None when there is no checkpoint at all.
+
+        Raises:
+            CheckpointError: There are some, and none is whole; the message names each file and what is wrong with it.
+        """
+        self._clear_remains()
+        notes: list[str] = []
+        for step in reversed(self._steps()):
+            try:
+                return Loaded(step, read_checkpoint(self._folder / f"step-{step:06d}"), tuple(notes))
+            except CheckpointError as error:
+                notes.append(str(error))
+        if notes:
+            raise CheckpointError(
+                "no checkpoint of this run can be used:\n"
+                + "\n".join(notes)
+                + "\nRestore one from a copy, or start again: "
+                f"remove {self._folder} and resume, which then begins at step 1."
+            )
+        return None
+
+    def _steps(self) -> list[int]:
+        if not self._folder.is_dir():
+            return []
+        return sorted(
+            int(match[1]) for path in self._folder.iterdir() if (match := _NAME.fullmatch(path.name))
+        )
+
+    def _clear_remains(self) -> None:
+        """Remove what a killed `save` left. One it had already set aside comes back if its successor is not there."""
+        if not self._folder.is_dir():
+            return
+        for remains in self._folder.glob(".replaced-*"):
+            final = self._folder / f"step-{remains.name.split('-')[1]}"
+            if not final.exists():
+                remains.rename(final)
+        for pattern in (".replaced-*", ".writing-*"):
+            for remains in self._folder.glob(pattern):
+                shutil.rmtree(remains)
+
+    def _why_not_written(self, final: Path, step: int, error: Exception) -> str:
+        older = [f"step-{old:06d}" for old in self._steps()]
+        kept = f"The checkpoint {older[-1]} is untouched." if older else "There is no older checkpoint yet."
+        if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or _NO_ROOM in str(error):
+            free = shutil.disk_usage(final.parent).free / 1e6 if final.parent.is_dir() else 0.0
+            return (
+                f"{final}: the disk is full ({free:.0f} MB free), so step {step} was not saved. {kept} Make room "
+                "(lower train.keep_checkpoints, or move other files away), then resume the run."
+            )
+        reason = f"{final}: cannot be written ({error}), so step {step} was not saved."
+        return f"{reason} {kept} Mend it, then resume the run."
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Read and verify one checkpoint.
+
+    Raises:
+        CheckpointError: A file is missing, cut short or changed; the message names it.
+    """
+    manifest = _read_json(path / MANIFEST)
+    for name in (TENSORS, STATE):
+        file = path / name
+        try:
+            expected = manifest["files"][name]
+            size = file.stat().st_size
+        except FileNotFoundError:
+            raise CheckpointError(f"{file}: is missing; the checkpoint is incomplete.") from None
+        except (KeyError, TypeError):
+            raise CheckpointError(f"{path / MANIFEST}: does not describe {name}; it is damaged.") from None
+        if size != expected["bytes"]:
+            raise CheckpointError(
+                f"{file}: has {size} bytes where {expected['bytes']} were written; it is truncated."
+            )
+        if _sha256(file) != expected["sha256"]:
+            raise CheckpointError(
+                f"{file}: its content is not what was written (SHA-256 differs); it is damaged."
+            )
+    state: dict[str, Any] = join(_read_json(path / STATE), load_file(path / TENSORS))
+    return state
+
+
+def _write(folder: Path, step: int, state: Mapping[str, Any]) -> None:
+    """Write the three files, the manifest last, each flushed to the disk."""
+    tree, tensors = split(state)
+    needed = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
+    if shutil.disk_usage(folder).free < needed:
+        raise OSError(errno.ENOSPC, f"{os.strerror(errno.ENOSPC)}: {needed / 1e6:.0f} MB are needed")
+    save_file(tensors, folder / TENSORS)
+    (folder / STATE).write_text(json.dumps(tree, allow_nan=False))
+    files = {
+        name: {"bytes": (folder / name).stat().st_size, "sha256": _sha256(folder / name)}
+        for name in (TENSORS, STATE)
+    }
+    (folder / MANIFEST).write_text(json.dumps({"step": step, "files": files}, indent=2))
+    for path in (folder / TENSORS, folder / STATE, folder / MANIFEST, folder):
+        _sync(path)
+
+
+def _read_json(file: Path) -> Any:
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise CheckpointError(f"{file}: is missing; the checkpoint is incomplete.") from None
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{file}: cannot be read ({error}); it is damaged.") from error
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _sync(path: Path) -> None:
+    """Flush a file or folder to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

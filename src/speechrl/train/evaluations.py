@@ -1,0 +1,101 @@
+"""When a run evaluates, and where it keeps what it found."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from speechrl.evaluate.asr import evaluate_model
+from speechrl.evaluate.results import assemble, read_evaluation
+from speechrl.report.samples import keep_evaluation_audio
+from speechrl.report.writers import write_json
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    import torch
+
+    from speechrl.config.schema import RunConfig
+    from speechrl.evaluate.results import Evaluation
+    from speechrl.models.base import SpeechModel
+    from speechrl.train.events import Listener, Moment
+    from speechrl.train.stages import Stages
+    from speechrl.types import Prompt
+
+
+class Evaluations:
+    """Evaluations of one run: before, between (`evaluation.every`) and after its steps.
+
+    Rows per utterance go to `evaluation/before/` and `evaluation/after/`, numbers to `evaluation.json`.
+
+    Args:
+        model: What is evaluated; its language model changes from step to step.
+        sets: Name -> utterances.
+        config: The run.
+        device: Where to decode.
+        run_dir: Where results go.
+        listener: Is told.
+    """
+
+    def __init__(
+        self,
+        model: SpeechModel,
+        sets: Mapping[str, Sequence[Prompt]],
+        config: RunConfig,
+        device: torch.device,
+        run_dir: Path,
+        listener: Listener,
+    ) -> None:
+        self._model = model
+        self._sets = sets
+        self._config = config
+        self._device = device
+        self._run_dir = run_dir
+        self._listener = listener
+
+    def before(self, *, resume: bool) -> Evaluation | None:
+        """The model as it was loaded, or what an earlier session found; None if the run does not ask for it."""
+        if not self._config.evaluation.before or not self._sets:
+            return None
+        folder = self._run_dir / "evaluation" / "before"
+        found = read_evaluation(folder) if resume else None
+        if found is None:
+            found = self._evaluate("before")
+            found.write(folder)
+        return found
+
+    def between(self, step: int, stage: Stages) -> dict[str, float]:
+        """`evaluation/SET/wer` and `evaluation/SET/insertions` of this step if it is time, else nothing."""
+        every = self._config.evaluation.every
+        if not self._sets or not every or step % every or step == self._config.train.steps:
+            return {}
+        with stage("evaluate"):
+            found = self._evaluate("between")
+        return {
+            f"evaluation/{name}/{metric}": float(value)
+            for name, numbers in self._numbers(found).items()
+            for metric in ("wer", "insertions")
+            if (value := numbers[metric]) is not None
+        }
+
+    def after(self, before: Evaluation | None) -> dict[str, Any]:
+        """The trained model, compared with `before`; the content of `evaluation.json`, which is written."""
+        found = self._evaluate("after")
+        found.write(self._run_dir / "evaluation" / "after")
+        keep_evaluation_audio(self._run_dir, self._sets)
+        content = assemble(before, found, self._config.evaluation.bootstrap, self._config.seed)
+        write_json(self._run_dir / "evaluation.json", content)
+        return content
+
+    def _evaluate(self, moment: Moment) -> Evaluation:
+        self._listener.evaluation_started(
+            moment, {name: len(prompts) for name, prompts in self._sets.items()}
+        )
+        found = evaluate_model(
+            self._model, self._sets, self._config.evaluation, self._device, self._config.train.precision
+        )
+        self._listener.evaluation_finished(moment, self._numbers(found))
+        return found
+
+    def _numbers(self, found: Evaluation) -> dict[str, dict[str, Any]]:
+        return found.to_json(self._config.evaluation.bootstrap, self._config.seed)

@@ -1,0 +1,236 @@
+"""Stage 6: from samples to an optimiser step on the language model."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections import defaultdict
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from speechrl.algorithms.base import PolicyBatch
+from speechrl.rl.reduce import token_weights
+from speechrl.train.lora import adapters_off, add_adapters, merge_adapters, merged_state
+from speechrl.train.microbatches import pack
+from speechrl.train.schedule import learning_rate
+from speechrl.types import StepReport
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from contextlib import AbstractContextManager
+
+    from torch import Tensor
+
+    from speechrl.algorithms.base import Algorithm, Loss
+    from speechrl.config.schema import TrainConfig
+    from speechrl.models.language_model import CompletionScores, LanguageModel
+    from speechrl.train.microbatches import MicroBatch
+    from speechrl.types import Sample
+
+
+@dataclass(slots=True)
+class _Tally:
+    """Sums and counts over micro-batches, divided once at the end."""
+
+    sums: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+    counts: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+
+    def add(self, name: str, total: float, count: float) -> None:
+        self.sums[name] += total
+        self.counts[name] += count
+
+    def means(self) -> dict[str, float]:
+        return {name: total / self.counts[name] for name, total in self.sums.items() if self.counts[name]}
+
+
+class Learner:
+    """AdamW over the trainable weights of a language model.
+
+    The model is in evaluation mode all the time (no dropout), so that it scores a rollout as the engine that sampled it
+    does. The reference policy is the model as it is given here: a frozen copy, or the same weights with LoRA off.
+
+    Args:
+        language_model: The policy, trained in place.
+        algorithm: Its loss, and what the loss needs.
+        config: Optimiser, schedule, budget and precision.
+        lora_rank: Rank of adapters; 0 trains every weight.
+    """
+
+    def __init__(
+        self, language_model: LanguageModel, algorithm: Algorithm, config: TrainConfig, *, lora_rank: int = 0
+    ) -> None:
+        self.policy = language_model.eval()
+        self._algorithm = algorithm
+        self._config = config
+        self._lora = lora_rank > 0
+        self._reference: LanguageModel | None = None
+        if algorithm.needs_reference and not self._lora:
+            self._reference = copy.deepcopy(self.policy).requires_grad_(False)
+        if self._lora:
+            add_adapters(self.policy.causal_lm, lora_rank)
+        else:
+            self.policy.requires_grad_(True)
+        self._trainable = {name: p for name, p in self.policy.named_parameters() if p.requires_grad}
+        self._optimizer = torch.optim.AdamW(
+            self._trainable.values(), lr=config.learning_rate, weight_decay=config.weight_decay
+        )
+
+    def update(self, samples: Sequence[Sample], step: int) -> StepReport:
+        """One batch of rollouts, `updates_per_batch` optimiser steps.
+
+        The global count of the loss is taken over the whole batch before any micro-batch is seen, so the split does not
+        change the gradient.
+
+        Args:
+            samples: Any number; without any, nothing is updated.
+            step: Counted from 1; sets the learning rate.
+
+        Returns:
+            `loss`, `grad_norm` (before clipping), `learning_rate`, `entropy`, `logprob_gap` (mean |behaviour - policy|
+            of the first update), `completion_length`, `non_finite` (skipped updates), and what the algorithm sums up
+            (`kl`, `clip_share` ...), each over the tokens of all updates.
+        """
+        rate = learning_rate(step, self._config)
+        for group in self._optimizer.param_groups:
+            group["lr"] = rate
+        tally = _Tally()
+        lengths = [len(sample.rollout.token_ids) for sample in samples]
+        weights, count = token_weights(
+            lengths,
+            [sample.group for sample in samples],
+            [self._algorithm.include(sample) for sample in samples],
+            self._algorithm.loss_mean,
+        )
+        batches = pack(samples, weights, self._config.tokens_per_microbatch) if count else []
+        behaviour: list[Tensor | None] = [None] * len(batches)
+        skipped = 0
+        for _ in range(self._config.updates_per_batch if batches else 0):
+            for index, batch in enumerate(batches):
+                loss, behaviour[index] = self._forward(batch, behaviour[index], tally)
+                (loss.total / count).backward()
+                tally.add("loss", float(loss.total.detach()) / count, 1 / len(batches))
+                for name, value in loss.sums.items():
+                    if name != "logprob_gap":  # after the first update it is no longer engine against learner
+                        tally.add(name, value, loss.counts[name])
+            if not self._step(tally):
+                skipped += 1
+                break
+        metrics = tally.means() | {"learning_rate": rate, "non_finite": float(skipped)}
+        if lengths:
+            metrics["completion_length"] = sum(lengths) / len(lengths)
+        return StepReport(metrics=metrics, updated=bool(batches) and not skipped)
+
+    def _forward(self, batch: MicroBatch, behaviour_NL: Tensor | None, tally: _Tally) -> tuple[Loss, Tensor]:
+        """Loss of a micro-batch, and the policy's log-probabilities before the first update.
+
+        Args:
+            batch: The micro-batch.
+            behaviour_NL: None in the first update on a batch, when the behaviour is what the engine reported.
+            tally: Receives entropy and log-probability gap.
+        """
+        scores = self._score(self.policy, batch)
+        first = behaviour_NL is None
+        if behaviour_NL is None:
+            behaviour_NL = _pad([sample.rollout.logprobs for sample in batch.samples], scores.mask_NL)
+        tokens = float(scores.mask_NL.sum())
+        tally.add("entropy", float((scores.entropy_NL * scores.mask_NL).sum()), tokens)
+        old_NL = scores.logprobs_NL.detach() if first else behaviour_NL
+        if first and not self._algorithm.teacher:
+            gap_NL = (behaviour_NL - old_NL).abs() * scores.mask_NL
+            tally.add("logprob_gap", float(gap_NL.sum()), tokens)
+        reference = self._score_reference(batch) if self._algorithm.needs_reference else None
+        device = scores.mask_NL.device
+        loss = self._algorithm.loss(
+            PolicyBatch(
+                logprobs_NL=scores.logprobs_NL,
+                behaviour_logprobs_NL=behaviour_NL,
+                mask_NL=scores.mask_NL,
+                advantages_N=torch.tensor([sample.advantage for sample in batch.samples], device=device),
+                rewards_N=torch.tensor([sample.score.total for sample in batch.samples], device=device),
+                group_N=torch.tensor([sample.group for sample in batch.samples], device=device),
+                weight_N=torch.tensor(batch.weights_N, device=device),
+                reference_logprobs_NL=None if reference is None else reference.logprobs_NL,
+                logits_NLV=scores.logits_NLV,
+                reference_logits_NLV=None if reference is None else reference.logits_NLV,
+            )
+        )
+        return loss, old_NL
+
+    def _score(self, model: LanguageModel, batch: MicroBatch) -> CompletionScores:
+        with torch.autocast(model.device.type, torch.bfloat16, enabled=self._config.precision == "bf16"):
+            return model.score(batch.contexts, batch.completions, keep_logits=self._algorithm.needs_logits)
+
+    @torch.no_grad()
+    def _score_reference(self, batch: MicroBatch) -> CompletionScores:
+        off: AbstractContextManager[None] = adapters_off(self.policy) if self._lora else nullcontext()
+        with off:
+            return self._score(self._reference or self.policy, batch)
+
+    def _step(self, tally: _Tally) -> bool:
+        """Clip and step; False, with the weights as they were, when loss or gradient is not finite."""
+        norm = float(torch.nn.utils.clip_grad_norm_(self._trainable.values(), self._config.max_grad_norm))
+        finite = math.isfinite(norm) and math.isfinite(tally.sums["loss"])
+        if finite:
+            self._optimizer.step()
+        tally.add("grad_norm", norm, 1)
+        self._optimizer.zero_grad(set_to_none=True)
+        return finite
+
+    def weights(self) -> dict[str, Tensor]:
+        """The policy's weights by their names in `LanguageModel`, adapters merged: what `Rollouts.load` takes."""
+        if self._lora:
+            return merged_state(self.policy)
+        return {name: value.detach() for name, value in self.policy.state_dict().items()}
+
+    def finish(self) -> LanguageModel:
+        """End of training: the policy as a plain model again, adapters merged in."""
+        if self._lora:
+            merge_adapters(self.policy)
+            self._lora = False
+        return self.policy.requires_grad_(False)
+
+    def to(self, device: torch.device, /) -> Learner:
+        """Move policy, reference and optimiser state, in place."""
+        self.policy.to(device)
+        if self._reference is not None:
+            self._reference.to(device)
+        for state in self._optimizer.state.values():
+            for name, value in state.items():
+                # AdamW keeps its step counts on the host on purpose.
+                if isinstance(value, torch.Tensor) and name != "step":
+                    state[name] = value.to(device)
+        return self
+
+    def state_dict(self) -> dict[str, Any]:
+        """Trainable weights and optimiser state, by parameter name."""
+        moments = {
+            name: dict(self._optimizer.state[parameter])
+            for name, parameter in self._trainable.items()
+            if parameter in self._optimizer.state
+        }
+        weights = {name: parameter.detach() for name, parameter in self._trainable.items()}
+        return {"weights": weights, "optimizer": moments}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from `state_dict`.
+
+        Raises:
+            KeyError, RuntimeError: It is of another model.
+        """
+        with torch.no_grad():
+            for name, parameter in self._trainable.items():
+                parameter.copy_(state["weights"][name])
+                moments = state["optimizer"].get(name)
+                if moments is not None:
+                    self._optimizer.state[parameter] = {key: value.clone() for key, value in moments.items()}
+
+
+def _pad(rows: Sequence[Sequence[float]], like_NL: Tensor) -> Tensor:
+    """Rows of numbers as a tensor of the shape and device of `like_NL`, zeros on the right."""
+    padded_NL = torch.zeros(like_NL.shape, dtype=torch.float32)
+    for index, row in enumerate(rows):
+        padded_NL[index, : len(row)] = torch.tensor(row)
+    return padded_NL.to(like_NL.device)

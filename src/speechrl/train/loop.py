@@ -1,0 +1,132 @@
+"""The page: one training step after another, in the order in which things happen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Protocol
+
+from speechrl.train.collect import Collection, credited, rollout_seed
+from speechrl.train.stages import Stages
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    import torch
+    from torch import Tensor
+
+    from speechrl.algorithms.base import Algorithm
+    from speechrl.config.schema import RunConfig
+    from speechrl.models.base import SpeechModel
+    from speechrl.report.run_writer import RunWriter
+    from speechrl.rollout.base import Rollouts
+    from speechrl.train.collect import PromptSource
+    from speechrl.train.events import Listener, StopRequest
+    from speechrl.train.guards import Guards
+    from speechrl.train.stages import Movable
+    from speechrl.types import Output, Prompt, Sample, Score, StepReport
+
+
+class Rewards(Protocol):
+    """Judges outputs: `rewards.base.RewardMixer`, or its twin elsewhere."""
+
+    def score(self, outputs: Sequence[Sequence[Output]], prompts: Sequence[Prompt]) -> list[list[Score]]:
+        """One list of scores per group."""
+        ...
+
+
+class Updates(Protocol):
+    """Learns from samples: `train.learner.Learner`, or its twin elsewhere."""
+
+    def update(self, samples: Sequence[Sample], step: int) -> StepReport:
+        """One batch, one or several optimiser steps."""
+        ...
+
+    def weights(self) -> Mapping[str, Tensor]:
+        """The policy's weights."""
+        ...
+
+    def to(self, device: torch.device, /) -> Movable:
+        """Move in place."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Everything the page calls.
+
+    Attributes:
+        between: Evaluates after a step if it is time to, as a stage; numbers for that step's row, or none.
+        save: Writes a checkpoint of everything after a step.
+    """
+
+    model: SpeechModel
+    source: PromptSource
+    rollouts: Rollouts
+    rewards: Rewards
+    algorithm: Algorithm
+    learner: Updates
+    guards: Guards
+    writer: RunWriter
+    listener: Listener
+    stop: StopRequest
+    between: Callable[[int, Stages], Mapping[str, float]]
+    save: Callable[[int], object]
+
+
+def run_steps(parts: Parts, config: RunConfig, device: torch.device, first_step: int) -> int:
+    """Train from `first_step` to the last one, or until someone asks to stop; returns the last step done and saved.
+
+    Raises:
+        RewardError: Too large a share of a step's scores failed.
+        TrainingError: Too many updates in a row were not finite.
+        CheckpointError: A checkpoint could not be written.
+    """
+    p = parts
+    group_size = 1 if p.algorithm.teacher else config.rollout.group_size
+    max_redraws = 0 if p.algorithm.teacher else config.algorithm.resample_zero_spread
+    done = first_step - 1
+    for step in range(first_step, config.train.steps + 1):
+        stage = Stages(device)
+        collection = Collection(p.source, batch_size=config.data.batch_size, max_redraws=max_redraws)
+        for draw, prompts in collection.draws():
+            with stage("encode", p.model.encoder):
+                contexts = p.model.encode(prompts)
+            with stage("sample"):
+                seed = rollout_seed(config.seed, step, draw)
+                groups = p.rollouts.sample(contexts, prompts, group_size, seed)
+            with stage("decode", p.model.decoder):
+                outputs = p.model.decode(groups)
+            with stage("score"):
+                scores = p.rewards.score(outputs, prompts)
+            collection.add(prompts, groups, outputs, scores)
+        batch = collection.batch()
+        with stage("credit"):
+            samples, credit = p.algorithm.credit(batch.groups, batch.scores, batch.prompts)
+        with stage("update", p.learner):
+            report = p.learner.update(samples, step)
+        with stage("load"):
+            p.rollouts.load(p.learner.weights(), step)
+        evaluated = p.between(step, stage)
+        report = replace(report, metrics={**credit, **collection.counts(), **report.metrics, **evaluated})
+        report = p.guards.review(step, report)
+        row = p.writer.log(
+            step,
+            batch.prompts,
+            batch.outputs,
+            batch.scores,
+            report,
+            stage.seconds,
+            stage.memory_bytes,
+            credited(batch.groups, samples),
+        )
+        for alarm in report.alarms:
+            p.listener.message(f"step {step}: {alarm}", alarm=True)
+        p.listener.step_finished(step, row)
+        p.guards.stop_if_hopeless(step)
+        done = step
+        every = config.train.checkpoint_every
+        if p.stop.requested or step == config.train.steps or (every and step % every == 0):
+            p.save(step)
+        if p.stop.requested:
+            break
+    return done

@@ -1,0 +1,199 @@
+"""Whole runs on a toy: the page, the run directory, the events, and that it learns."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from toys import ToyRecogniser, toy_config
+
+from speechrl.errors import CheckpointError, ConfigError, DataError, TrainingError
+from speechrl.train import run as run_module
+from speechrl.train.events import RunResult, SilentListener
+from speechrl.train.run import train
+
+
+@pytest.fixture(autouse=True)
+def toy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_module, "load_model", lambda path: ToyRecogniser())
+
+
+@dataclass
+class Ears(SilentListener):
+    """Remembers everything; may do something at a step."""
+
+    at: dict[int, Any] = field(default_factory=dict)
+    events: list[str] = field(default_factory=list)
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    messages: list[str] = field(default_factory=list)
+
+    def run_started(self, config: Any, first_step: int) -> None:
+        self.events.append(f"start {first_step}")
+
+    def evaluation_started(self, moment: Any, sets: Any) -> None:
+        self.events.append(f"evaluate {moment} {dict(sets)}")
+
+    def evaluation_finished(self, moment: Any, results: Any) -> None:
+        assert results["seen"]["words"] == 16
+
+    def step_finished(self, step: int, row: Any) -> None:
+        self.events.append(f"step {step}")
+        self.rows.append(dict(row))
+        self.at.get(step, lambda: None)()
+
+    def message(self, text: str, *, alarm: bool = False) -> None:
+        self.messages.append(text)
+
+
+def rows_of(result: RunResult) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (result.run_dir / "metrics.jsonl").read_text().splitlines()]
+
+
+def mean_reward(rows: list[dict[str, Any]]) -> float:
+    return sum(row["reward"] for row in rows) / len(rows)
+
+
+def test_grpo_learns(tmp_path: Path) -> None:
+    result = train(toy_config(tmp_path, train__steps=40, data__batch_size=8, rollout__group_size=8))
+    rows = rows_of(result)
+    assert mean_reward(rows[:4]) < 0.1
+    assert mean_reward(rows[-4:]) > 0.45
+    before, after = (result.evaluation[moment]["seen"]["wer"] for moment in ("before", "after"))
+    assert after < 0.7 * before
+    assert max(row["logprob_gap"] for row in rows) < 1e-5
+
+
+@pytest.mark.parametrize("algorithm", ["gspo", "mwer", "sft"])
+def test_its_siblings_run_on_the_same_page(tmp_path: Path, algorithm: str) -> None:
+    options = {"name": algorithm, "kl": "none", "loss_mean": "group"}
+    rows = rows_of(train(toy_config(tmp_path, train__steps=20, data__batch_size=8, algorithm=options)))
+    if algorithm == "sft":
+        assert rows[-1]["nll"] < 0.5 * rows[0]["nll"]
+        assert rows[-1]["logprob_gap"] is None  # a teacher is no behaviour policy
+    else:
+        assert mean_reward(rows[-4:]) > mean_reward(rows[:4]) + 0.1
+
+
+def test_low_rank_bf16_several_updates_and_resampling_run_together(tmp_path: Path) -> None:
+    config = toy_config(
+        tmp_path,
+        model={"path": "toy", "lora_rank": 4},
+        algorithm={"resample_zero_spread": 2, "kl": "k3"},
+        train={"steps": 3, "warmup_steps": 0, "precision": "bf16", "updates_per_batch": 2, "device": "cpu"},
+    )
+    result = train(config)
+    assert all(row["kl"] >= 0 and row["logprob_gap"] < 0.05 for row in rows_of(result))
+    assert all("redrawn_groups" in row for row in rows_of(result))
+
+
+def test_run_directory_and_events(tmp_path: Path) -> None:
+    ears = Ears()
+    config = toy_config(tmp_path, train__steps=3, evaluation__every=2, train__checkpoint_every=1)
+    result = train(config, listener=ears)
+    sets = {"seen": 8}
+    evaluations = [f"evaluate {moment} {sets}" for moment in ("before", "between", "after")]
+    assert ears.events == [
+        evaluations[0],
+        "start 1",
+        "step 1",
+        evaluations[1],
+        "step 2",
+        "step 3",
+        evaluations[2],
+    ]
+    assert result == RunResult(tmp_path / "run", 3, False, result.evaluation, tmp_path / "run" / "model")
+    assert json.loads((result.run_dir / "evaluation.json").read_text()) == result.evaluation
+    assert set(result.evaluation) >= {"before", "after", "paired", "seconds"}
+    for name in ("config.yaml", "environment.json", "timeline.json", "samples", "model/speechrl.json"):
+        assert (result.run_dir / name).exists(), name
+    assert sorted(path.name for path in (result.run_dir / "checkpoints").iterdir()) == [
+        "step-000002",
+        "step-000003",
+    ]
+    rows = rows_of(result)
+    assert rows == ears.rows
+    stages = ("encode", "sample", "decode", "score", "credit", "update", "load")
+    keys = {
+        "step",
+        "reward",
+        "reward/accuracy",
+        "zero_spread_share",
+        "kl",
+        "logprob_gap",
+        "failed_scores",
+        "grad_norm",
+    }
+    keys |= {"loss", "entropy", "learning_rate", "completion_length"}
+    assert keys | {f"seconds/{stage}" for stage in stages} <= set(rows[0])
+    assert ["evaluation/seen/wer" in row for row in rows] == [False, True, False]
+
+
+def test_a_run_is_not_overwritten(tmp_path: Path) -> None:
+    config = toy_config(tmp_path, train__steps=1)
+    train(config)
+    before = (tmp_path / "run" / "metrics.jsonl").read_text()
+    with pytest.raises(ConfigError, match="already holds a run"):
+        train(config)
+    assert (tmp_path / "run" / "metrics.jsonl").read_text() == before
+
+
+def test_ctrl_c_finishes_the_step_saves_and_can_be_resumed(tmp_path: Path) -> None:
+    ears = Ears(at={2: lambda: os.kill(os.getpid(), signal.SIGINT)})
+    config = toy_config(tmp_path)
+    result = train(config, listener=ears)
+    assert result.interrupted
+    assert result.steps == 2
+    assert "Press Ctrl-C again" in ears.messages[-1]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    again = Ears()
+    assert train(config, resume=True, listener=again).steps == 6
+    assert [event for event in again.events if "before" in event] == []
+    assert again.events[:2] == ["start 3", "step 3"]
+
+
+def test_a_second_ctrl_c_leaves_at_once(tmp_path: Path) -> None:
+    def twice() -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        train(toy_config(tmp_path), listener=Ears(at={2: twice}))
+
+
+def test_truncated_checkpoint_is_told_and_passed_over(tmp_path: Path) -> None:
+    config = toy_config(tmp_path, train__checkpoint_every=2)
+    whole = rows_of(train(config))
+    tensors = tmp_path / "run" / "checkpoints" / "step-000006" / "tensors.safetensors"
+    tensors.write_bytes(tensors.read_bytes()[:1000])
+    ears = Ears()
+    again = rows_of(train(config, resume=True, listener=ears))
+    assert any(str(tensors) in message and "truncated" in message for message in ears.messages)
+    assert "start 5" in ears.events
+    assert [row["loss"] for row in again] == [row["loss"] for row in whole]
+
+
+def test_changed_settings_are_told_on_resume(tmp_path: Path) -> None:
+    train(toy_config(tmp_path, train__steps=2))
+    ears = Ears()
+    train(toy_config(tmp_path, train__steps=3), resume=True, listener=ears)
+    assert any("train.steps was 2 and is 3" in message for message in ears.messages)
+    with pytest.raises(CheckpointError, match=r"does not fit this configuration.*model\.lora_rank"):
+        train(toy_config(tmp_path, train__steps=3, model={"path": "toy", "lora_rank": 2}), resume=True)
+    with pytest.raises(DataError, match="other data, another seed"):
+        train(toy_config(tmp_path, train__steps=4, seed=2), resume=True)
+
+
+def test_losses_that_stay_non_finite_end_the_run_and_are_logged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_module.Learner, "_step", lambda self, tally: False)
+    with pytest.raises(TrainingError, match="3 steps in a row"):
+        train(toy_config(tmp_path, guards={"max_skipped_steps": 2}))
+    rows = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert [row["updated"] for row in rows] == [False, False, False]
+    assert "not finite" in rows[0]["alarms"][0]

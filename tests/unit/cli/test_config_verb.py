@@ -1,0 +1,61 @@
+"""`speechrl config show|check`."""
+
+from __future__ import annotations
+
+import json
+
+import yaml
+
+QUICKSTART = "package:configs/asr/quickstart.yaml"
+
+
+def test_show_fills_in_defaults_and_overrides(speechrl) -> None:
+    shown = yaml.safe_load(speechrl("config", "show", QUICKSTART, "train.steps=7").out)
+    assert shown["train"]["steps"] == 7
+    assert shown["rollout"]["temperature"] == 1.0
+
+
+def test_show_as_json_is_the_same_tree(speechrl) -> None:
+    as_yaml = yaml.safe_load(speechrl("config", "show", QUICKSTART).out)
+    assert json.loads(speechrl("config", "show", QUICKSTART, "--json").out) == as_yaml
+
+
+def test_shown_configuration_is_right(speechrl, tmp_path) -> None:
+    path = tmp_path / "shown.yaml"
+    path.write_text(speechrl("config", "show", QUICKSTART).out)
+    assert speechrl("config", "check", path).code == 0
+
+
+def test_show_without_file_explains_every_key_of_a_whole_configuration(speechrl) -> None:
+    keys = json.loads(speechrl("config", "show", "--json").out)
+    listed = {row["key"] for row in keys}
+    tree = json.loads(speechrl("config", "show", QUICKSTART, "--json").out)
+    assert set(_leaves(tree)) <= listed
+    assert all(row["meaning"] for row in keys)
+
+
+def _leaves(tree, prefix=""):
+    for name, value in tree.items():
+        if isinstance(value, dict) and name not in ("options", "sets"):
+            yield from _leaves(value, f"{prefix}{name}.")
+        elif isinstance(value, list):
+            yield from _leaves(value[0], f"{prefix}{name}.0.")
+        else:
+            yield prefix + name
+
+
+def test_check_reports_every_file_and_fails_if_one_is_wrong(speechrl, tmp_path) -> None:
+    wrong = tmp_path / "wrong.yaml"
+    wrong.write_text("task: asr\nstepz: 3\n")
+    ended = speechrl("config", "check", QUICKSTART, wrong, "--json")
+    assert ended.code == 2
+    first, second = json.loads(ended.out)
+    assert first == {"file": QUICKSTART, "ok": True, "error": None}
+    assert not second["ok"]
+    assert "stepz" in second["error"]
+
+
+def test_unknown_key_gets_a_suggestion(speechrl) -> None:
+    ended = speechrl("config", "show", QUICKSTART, "train.stepz=3")
+    assert ended.code == 2
+    assert "train.steps" in ended.err

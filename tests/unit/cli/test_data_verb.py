@@ -1,0 +1,64 @@
+"""`speechrl data import|check`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile as sf
+
+
+@pytest.fixture
+def manifest(tmp_path: Path) -> Path:
+    """Two good rows, one whose audio is missing, one that is a text file in disguise."""
+    rng = np.random.default_rng(1)
+    for name in ("a", "b"):
+        sf.write(tmp_path / f"{name}.wav", 0.1 * rng.standard_normal(16_000), 16_000)
+    (tmp_path / "text.wav").write_text("this is no sound")
+    path = tmp_path / "rows.jsonl"
+    rows = [{"audio": f"{name}.wav", "text": "hello", "id": name} for name in ("a", "missing", "b", "text")]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def test_check_separates_good_from_bad(speechrl, manifest, tmp_path) -> None:
+    good, bad = tmp_path / "good.jsonl", tmp_path / "bad.jsonl"
+    ended = speechrl("data", "check", manifest, "--good", good, "--bad", bad, "--json")
+    assert ended.code == 3
+    report = json.loads(ended.out)
+    assert (report["rows"], report["good"], report["ok"]) == (4, 2, False)
+    assert [json.loads(line)["id"] for line in bad.read_text().splitlines()] == ["missing", "text"]
+    again = speechrl("data", "check", good)
+    assert again.code == 0
+    assert "2 good rows (0.0 minutes), 0 bad rows" in again.out
+
+
+def test_check_says_row_reason_and_mend(speechrl, manifest) -> None:
+    ended = speechrl("data", "check", manifest)
+    second, fourth = ended.out.splitlines()[:2]
+    assert second.startswith("row 2 (missing), audio: ")
+    assert "text file" in fourth
+
+
+def test_empty_text_is_bad_unless_it_is_meant(speechrl, manifest) -> None:
+    manifest.write_text('{"audio": "a.wav", "text": ""}\n')
+    assert speechrl("data", "check", manifest).code == 3
+    assert speechrl("data", "check", manifest, "--allow-empty-text").code == 0
+
+
+def test_import_writes_rows_that_check_accepts(speechrl, manifest, tmp_path) -> None:
+    manifest.write_text('{"audio_filepath": "a.wav", "text": "hello", "duration": 1.0}\n')
+    out = tmp_path / "elsewhere" / "cuts.jsonl"
+    ended = speechrl("data", "import", manifest, out, "--json")
+    assert json.loads(ended.out) == {"manifest": str(out), "rows": 1}
+    assert speechrl("data", "check", out).code == 0
+
+
+def test_import_of_a_bad_row_names_it_and_writes_nothing(speechrl, manifest, tmp_path) -> None:
+    out = tmp_path / "cuts.jsonl"
+    ended = speechrl("data", "import", manifest, out)
+    assert ended.code == 3
+    assert "row 2 (missing)" in ended.err
+    assert not out.exists()

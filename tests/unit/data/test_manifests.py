@@ -1,0 +1,163 @@
+"""Four formats, one CutSet; what cannot be read is refused with its place, and nothing is ever run."""
+
+import json
+
+import numpy as np
+import pytest
+import soundfile as sf
+from lhotse import CutSet
+
+from speechrl.data.manifests import import_manifest, read_manifest
+from speechrl.data.prompts import to_prompt
+from speechrl.errors import DataError
+
+RATE_HZ = 16_000
+
+
+def ramp(seconds, rate_hz=RATE_HZ):
+    return np.linspace(-0.5, 0.5, round(seconds * rate_hz), dtype=np.float32)
+
+
+def write_jsonl(path, rows):
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "wavs").mkdir()
+    sf.write(tmp_path / "wavs" / "a.wav", ramp(2.0), RATE_HZ, subtype="FLOAT")
+    sf.write(tmp_path / "wavs" / "b.flac", ramp(1.0), RATE_HZ)
+    return tmp_path
+
+
+def test_plain_rows_keep_text_language_keywords_and_span(folder):
+    rows = [
+        {"audio": "wavs/a.wav", "text": "the middle", "start": 0.5, "duration": 1.0, "keywords": ["middle"]},
+        {"audio": "wavs/b.flac", "text": "", "id": "quiet", "language": "de"},
+    ]
+    first, second = (to_prompt(cut) for cut in read_manifest(write_jsonl(folder / "m.jsonl", rows)))
+    assert (first.id, first.text, first.language, first.keywords) == (
+        "m-000001",
+        "the middle",
+        "en",
+        ("middle",),
+    )
+    np.testing.assert_array_equal(first.audio, ramp(2.0)[8000:24000])
+    assert first.audio.dtype == np.float32
+    assert (second.id, second.text, second.language, second.duration_s) == ("quiet", "", "de", 1.0)
+
+
+def test_nemo_kaldi_and_lhotse_give_the_same_prompts(folder):
+    nemo = write_jsonl(
+        folder / "nemo.json",
+        [{"audio_filepath": "wavs/a.wav", "text": "hello there", "offset": 0.25, "duration": 0.5}],
+    )
+    kaldi = folder / "kaldi"
+    kaldi.mkdir()
+    (kaldi / "wav.scp").write_text(f"rec {folder}/wavs/a.wav\n")
+    (kaldi / "segments").write_text("utt rec 0.25 0.75\n")
+    (kaldi / "text").write_text("utt hello there\n")
+    assert import_manifest(nemo, folder / "cuts" / "c.jsonl.gz") == 1
+    prompts = [to_prompt(read_manifest(path)[0]) for path in (nemo, kaldi, folder / "cuts" / "c.jsonl.gz")]
+    for prompt in prompts:
+        assert prompt.text == "hello there"
+        np.testing.assert_array_equal(prompt.audio, ramp(2.0)[4000:12000])
+
+
+def test_a_moved_cut_set_finds_its_relative_audio(folder):
+    import_manifest(
+        write_jsonl(folder / "m.jsonl", [{"audio": "wavs/a.wav", "text": "x"}]), folder / "c.jsonl"
+    )
+    (folder / "c.jsonl").write_text((folder / "c.jsonl").read_text().replace(f"{folder}/", ""))
+    assert to_prompt(read_manifest(folder / "c.jsonl")[0]).duration_s == 2.0
+
+
+def test_kaldi_pipe_is_refused_and_not_run(folder):
+    (folder / "wav.scp").write_text(f"utt touch {folder}/ran |\n")
+    (folder / "text").write_text("utt hello\n")
+    with pytest.raises(DataError, match="shell pipe, which is never run"):
+        read_manifest(folder)
+    assert not (folder / "ran").exists()
+
+
+@pytest.mark.parametrize("kind", ["command", "url"])
+def test_cut_set_that_would_run_or_download_is_refused(folder, kind):
+    import_manifest(
+        write_jsonl(folder / "m.jsonl", [{"audio": "wavs/a.wav", "text": "x"}]), folder / "c.jsonl"
+    )
+    cut = json.loads((folder / "c.jsonl").read_text())
+    cut["recording"]["sources"][0].update(type=kind, source=f"touch {folder}/ran")
+    with pytest.raises(DataError, match=f"comes from a {kind}, which is never"):
+        read_manifest(write_jsonl(folder / "bad.jsonl", [cut]))
+    assert not (folder / "ran").exists()
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"audio": "gone.wav", "text": "x"}, r"row 2 .*audio: .*gone\.wav cannot be opened"),
+        ({"audio": "wavs/a.wav"}, "row 2 .*text: missing"),
+        ({"audio": "wavs/a.wav", "text": "x", "start": -1}, "row 2 .*start: -1 is not a number of seconds"),
+        ({"audio": "wavs/a.wav", "text": "x", "duration": 9.0}, "row 2 .*duration: ends at 9.000 s"),
+        ({"audio": "wavs/a.wav", "text": "x", "keywords": "x"}, "row 2 .*keywords: not a list"),
+        ({"audio": "wavs/a.wav", "text": "x", "id": "first"}, "row 2 .*already used in row 1"),
+    ],
+)
+def test_bad_rows_are_named_with_field_and_reason(folder, row, message):
+    rows = [{"id": "first", "audio": "wavs/a.wav", "text": "x"}, row]
+    with pytest.raises(DataError, match=message):
+        read_manifest(write_jsonl(folder / "m.jsonl", rows))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", "is empty"),
+        ("hello\n", "line 1: not a JSON object"),
+        ('{"wav": "a.wav"}\n', "unknown kind of manifest with the keys wav"),
+    ],
+)
+def test_unknown_formats_are_refused(tmp_path, content, message):
+    (tmp_path / "m.jsonl").write_text(content)
+    with pytest.raises(DataError, match=message):
+        read_manifest(tmp_path / "m.jsonl")
+
+
+def test_missing_manifest_and_folder_without_wav_scp(tmp_path):
+    with pytest.raises(DataError, match="does not exist"):
+        read_manifest(tmp_path / "m.jsonl")
+    with pytest.raises(DataError, match=r"without wav\.scp"):
+        read_manifest(tmp_path)
+
+
+def test_8_khz_is_resampled_in_place_of_being_refused(tmp_path):
+    time_s = np.arange(8000) / 8000
+    sf.write(tmp_path / "a.wav", np.sin(2 * np.pi * 440 * time_s).astype(np.float32), 8000)
+    prompt = to_prompt(read_manifest(write_jsonl(tmp_path / "m.jsonl", [{"audio": "a.wav", "text": "a"}]))[0])
+    assert (prompt.sample_rate_hz, len(prompt.audio)) == (16_000, 16_000)
+    inner = slice(1000, -1000)
+    expected = np.sin(2 * np.pi * 440 * np.arange(16_000) / 16_000)
+    np.testing.assert_allclose(prompt.audio[inner], expected[inner], atol=5e-3)
+
+
+def test_nan_and_several_channels_do_not_become_prompts(tmp_path):
+    bad = ramp(1.0)
+    bad[7] = np.nan
+    sf.write(tmp_path / "nan.wav", bad, RATE_HZ, subtype="FLOAT")
+    cut = read_manifest(write_jsonl(tmp_path / "m.jsonl", [{"audio": "nan.wav", "text": "a"}]))[0]
+    with pytest.raises(DataError, match="NaN"):
+        to_prompt(cut)
+    sf.write(tmp_path / "four.wav", np.zeros((1600, 4)), RATE_HZ)
+    with pytest.raises(DataError, match="has 4 channels, one is wanted"):
+        read_manifest(write_jsonl(tmp_path / "m.jsonl", [{"audio": "four.wav", "text": "a"}]))
+
+
+def test_import_asks_for_a_cut_set_name(folder):
+    source = write_jsonl(folder / "m.jsonl", [{"audio": "wavs/a.wav", "text": "x"}])
+    with pytest.raises(DataError, match=r"\.jsonl or \.jsonl\.gz"):
+        import_manifest(source, folder / "out.csv")
+    with pytest.raises(DataError, match="another name"):
+        import_manifest(source, source)
+    import_manifest(source, folder / "out.jsonl")
+    assert isinstance(CutSet.from_jsonl(folder / "out.jsonl"), CutSet)

@@ -1,0 +1,45 @@
+"""Held-out sets by name."""
+
+import json
+
+import numpy as np
+import pytest
+import soundfile as sf
+
+from speechrl.errors import ConfigError, DataError
+from speechrl.evaluate.sets import load_sets
+
+
+@pytest.fixture
+def manifest(tmp_path):
+    rows = []
+    for index in range(3):
+        sf.write(tmp_path / f"{index}.wav", 0.1 * np.sin(np.arange(8000) * 0.1 * (index + 1)), 16_000)
+        rows.append({"id": str(index), "audio": f"{index}.wav", "text": "hello there", "keywords": ["hello"]})
+    path = tmp_path / "test.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def test_a_manifest_and_what_is_derived_from_it(manifest):
+    sets = load_sets({"test": str(manifest), "noise": f"{manifest}#noise", "silence": f"{manifest}#silence"})
+    assert [prompt.id for prompt in sets["test"]] == ["0", "1", "2"]
+    assert sets["test"][0].keywords == ("hello",)
+    assert [prompt.text for prompt in sets["noise"]] == ["hello there"] * 3
+    assert not np.array_equal(sets["noise"][0].audio, sets["test"][0].audio)
+    assert {prompt.text for prompt in sets["silence"]} == {""}
+
+
+def test_derived_sets_are_the_same_every_time(manifest):
+    first, second = (load_sets({"noise": f"{manifest}#noise"})["noise"] for _ in range(2))
+    assert all(np.array_equal(one.audio, other.audio) for one, other in zip(first, second, strict=True))
+
+
+def test_a_name_that_cannot_be_a_file_is_refused(manifest):
+    with pytest.raises(ConfigError, match=r"evaluation\.sets"):
+        load_sets({"../test": str(manifest)})
+
+
+def test_an_unknown_ending_is_refused(manifest):
+    with pytest.raises(DataError):
+        load_sets({"loud": f"{manifest}#loud"})

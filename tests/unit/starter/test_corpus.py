@@ -1,0 +1,105 @@
+"""The corpus on disk: what was spoken comes back, a stopped build goes on, other settings are refused."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from speechrl.errors import DataError
+from speechrl.starter.asr import corpus
+from speechrl.starter.asr.texts import Sentence
+from speechrl.starter.asr.voices import SAMPLE_RATE_HZ, trim_silence
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SENTENCES = [
+    Sentence(f"Number {index}", f"number {index}", source)
+    for index in range(1500)
+    for source in corpus.SOURCE_SHARES
+]
+
+
+def _tone(raw: str, voice: str, *, speed: float, pitch: float, seed: int) -> np.ndarray:
+    seconds = 20 if raw.endswith("13") else 1 + seed % 3
+    return np.full(seconds * SAMPLE_RATE_HZ, (seed % 1000) / 2000, np.float32)
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(corpus, "speak", _tone)
+    monkeypatch.setattr(
+        corpus, "collect_sentences", lambda seed: (SENTENCES, {"dropped_for_test_overlap": 0})
+    )
+    monkeypatch.setattr(corpus, "SHARD_UTTERANCES", 7)
+
+
+def test_plan_holds_the_hours_and_the_shares_in_every_prefix() -> None:
+    planned = corpus.plan(SENTENCES, hours=0.8, seed=3)
+    assert planned == corpus.plan(SENTENCES, hours=0.8, seed=3)
+    assert len({item.sentence for item in planned}) == len(planned)
+    early = Counter(item.voice.split("-")[0] for item in planned[: len(planned) // 2])
+    late = Counter(item.voice.split("-")[0] for item in planned[len(planned) // 2 :])
+    for engine, share in {"hibari": 0.44, "piper": 0.14, "flite": 0.27, "espeak": 0.15}.items():
+        for half in (early, late):
+            assert half[engine] / half.total() == pytest.approx(share, abs=0.06)
+
+
+def test_plan_says_when_sentences_do_not_suffice() -> None:
+    with pytest.raises(DataError, match="--hours 50"):
+        corpus.plan(SENTENCES, hours=50, seed=1)
+
+
+def test_shares_sum_to_one() -> None:
+    assert sum(corpus.VOICE_SHARES.values()) == pytest.approx(1)
+    assert sum(corpus.SOURCE_SHARES.values()) == pytest.approx(1)
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_shard_reads_back_as_it_was_spoken(tmp_path: Path) -> None:
+    planned = [item for item in corpus.plan(SENTENCES, 0.5, 1) if not item.sentence.raw.endswith("13")][:5]
+    corpus.build_shard(tmp_path, 0, planned)
+    rows = [json.loads(line) for line in (tmp_path / "shard-00000.jsonl").read_text().splitlines()]
+    assert [row["text"] for row in rows] == [item.sentence.text for item in planned]
+    for row, item in zip(rows, planned, strict=True):
+        expected = _tone(item.sentence.raw, item.voice, speed=1, pitch=1, seed=item.seed)
+        heard = corpus.read_utterance(tmp_path, row)
+        assert heard.dtype == np.float32
+        np.testing.assert_allclose(heard, expected, atol=2 / 32768)
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_resumed_build_equals_an_uninterrupted_one(tmp_path: Path) -> None:
+    whole, resumed = tmp_path / "whole", tmp_path / "resumed"
+    summary = corpus.build(whole, 0.5, 1, 1, limit=40)
+    assert summary["utterances"] + summary["too_long"] == 40
+    corpus.build(resumed, 0.5, 1, 1, limit=40)
+    (resumed / "shard-00002.jsonl").unlink()
+    (resumed / "shard-00002.npy").unlink()
+    corpus.build(resumed, 0.5, 1, 1, limit=40)
+    assert (resumed / "manifest.jsonl").read_text() == (whole / "manifest.jsonl").read_text()
+    for (row, left), (_, right) in zip(
+        corpus.iterate_utterances(whole), corpus.iterate_utterances(resumed), strict=True
+    ):
+        assert row["duration_s"] <= corpus.MAX_DURATION_S
+        np.testing.assert_array_equal(left, right)
+    with pytest.raises(DataError, match="another --out"):
+        corpus.build(resumed, 0.5, 2, 1, limit=40)
+
+
+def test_reading_without_a_corpus_says_how_to_build_one(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"speechrl\.starter\.asr\.corpus --out"):
+        corpus.read_manifest(tmp_path)
+
+
+def test_trimming_leaves_the_speech_and_the_margin() -> None:
+    tone = np.sin(np.arange(8000, dtype=np.float32))
+    samples = np.concatenate([np.zeros(16000, np.float32), tone, np.zeros(4800, np.float32)])
+    trimmed = trim_silence(samples, margin_s=0.1)
+    assert trimmed.size == 8000 + 2 * 1600
+    np.testing.assert_array_equal(trimmed[1600:9600], tone)
+    assert trim_silence(np.zeros(16000, np.float32), 0.1).size == 0

@@ -1,0 +1,38 @@
+"""Every configuration in the repository is right, and can be shown and read back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from speechrl.config.load import load_config, resolve_path, show
+
+ROOT = Path(__file__).resolve().parents[2]
+CONFIGS = sorted((ROOT / "configs").rglob("*.yaml"))
+
+
+def test_there_are_configurations() -> None:
+    assert CONFIGS
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_parses_and_survives_being_shown(path: Path, tmp_path: Path) -> None:
+    config = load_config(path)
+    again = tmp_path / "again.yaml"
+    again.write_text(show(config))
+    assert load_config(again) == config
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_shipped_data_that_it_names_is_there(path: Path) -> None:
+    config = load_config(path)
+    train = [config.data.train] if isinstance(config.data.train, str) else config.data.train
+    for name in (*train, *config.evaluation.sets.values()):
+        if name.startswith("package:"):
+            assert resolve_path(name.partition("#")[0]).exists(), name
+
+
+def test_no_file_beside_them_is_left_unread() -> None:
+    strays = [path for path in (ROOT / "configs").rglob("*") if path.is_file() and path.suffix != ".yaml"]
+    assert strays == []

@@ -1,0 +1,116 @@
+import itertools
+import sys
+import types
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from speechrl.errors import DataError, MissingExtraError
+from speechrl.text import normalise as module
+from speechrl.text.normalise import normalise, plain, tokens
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "expected"),
+    [
+        ("en", "Mr. Smith won't pay twenty-one dollars.", "mister smith will not pay $21"),
+        ("en", "The COLOUR, please!", "the color please"),
+        ("en-GB", "The COLOUR, please!", "the color please"),
+        ("en", "I don\u2019t know", "i do not know"),
+        ("en", "press (any) [key] <now>", "press any key now"),
+        ("en", "four four two", "442"),
+        ("de", "Grüße, STRASSE und Straße!", "grüsse strasse und strasse"),
+        ("fr", "L'été, ça va ?", "l été ça va"),
+        ("el", "ΟΔΟΣ οδός", "οδοσ οδόσ"),
+        ("zh", "你好，世界！ＡＢＣ 12", "你好世界abc12"),
+        ("ja", "ｶﾀｶﾅ、データです。", "カタカナデータです"),
+        ("ko", "안녕 하세요.", "안녕하세요"),
+        ("hi", "नमस्ते, दुनिया!", "नमस्ते दुनिया"),
+        ("ru", "Привет -- мир", "привет мир"),
+        ("en", "", ""),
+        ("en", " ... !? ", ""),
+        ("en", "\u200bhi\ufeff", "hi"),
+    ],
+)
+def test_normal_forms(language: str, text: str, expected: str) -> None:
+    assert normalise(text, language) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "language"),
+    [("um", "en"), ("Uh, hmm.", "en"), ("(um)", "en"), ("你好", "en"), ("hello", "zh"), ("%5%", "en")],
+)
+def test_text_is_never_emptied(text: str, language: str) -> None:
+    assert normalise(text, language)
+
+
+@given(st.text(max_size=30), st.sampled_from(["en", "zh", "ko", "th", "fr", "hi", "xx"]))
+def test_empty_exactly_when_there_is_nothing_to_say(text: str, language: str) -> None:
+    letters = any(letter.isalnum() for letter in text)
+    if letters:
+        assert normalise(text, language)
+        assert tokens(text, language)
+        assert tokens(text, language, "word")
+    assert bool(normalise(text, language)) == bool(plain(text))
+    assert normalise(text, language) == " ".join(normalise(text, language).split())
+
+
+def test_english_normaliser_that_gives_up_falls_back() -> None:
+    endless = "4" * 5000
+    assert normalise(endless, "en") == endless
+
+
+def test_english_numbers_never_raise() -> None:
+    words = "double triple point and a half dollars cent minus hundred oh one twenty five 3.5 $5 %"
+    for text in map(" ".join, itertools.permutations(words.split(), 3)):
+        assert normalise(text, "en")
+
+
+@pytest.mark.parametrize(
+    ("text", "language", "unit", "expected"),
+    [
+        ("Hello, world", "en", "auto", ["hello", "world"]),
+        ("no way", "en", "char", list("noway")),
+        ("你好 ok", "zh", "auto", ["你", "好", "o", "k"]),
+        ("你好 ok", "zh", "word", ["你好", "ok"]),
+        ("ที่นี่", "th", "auto", ["ที่", "นี่"]),
+        ("नमस्ते जी", "hi", "auto", ["नमस्ते", "जी"]),
+        ("", "zh", "auto", []),
+    ],
+)
+def test_tokens(text: str, language: str, unit: module.Unit, expected: list[str]) -> None:
+    assert tokens(text, language, unit) == expected
+
+
+def test_tokens_are_the_callers_own() -> None:
+    tokens("a cached list", "en").append("spoilt")
+    assert tokens("a cached list", "en") == ["a", "cached", "list"]
+
+
+@pytest.mark.parametrize("language", ["English", "", "e", "en us", "12"])
+def test_what_is_no_language_tag_is_refused(language: str) -> None:
+    with pytest.raises(DataError, match="ISO 639-1"):
+        normalise("hello", language)
+
+
+def test_traditional_characters_are_folded_only_when_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    class FakeOpenCC:
+        def __init__(self, config: str) -> None:
+            assert config == "t2s"
+
+        def convert(self, text: str) -> str:
+            return text.replace("\u570b", "国")
+
+    module._simplified.cache_clear()
+    monkeypatch.setitem(sys.modules, "opencc", types.SimpleNamespace(OpenCC=FakeOpenCC))
+    assert normalise("中\u570b", "zh-Hans") == "中国"
+    assert normalise("中\u570b", "zh") == "中\u570b"
+    module._simplified.cache_clear()
+
+
+def test_folding_without_opencc_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    module._simplified.cache_clear()
+    monkeypatch.setitem(sys.modules, "opencc", None)
+    with pytest.raises(MissingExtraError, match=r"speechrl\[chinese\]"):
+        normalise("没有安装", "zh_Hans")

@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from speechrl.config.schema import GuardsConfig
+from speechrl.errors import TrainingError
+from speechrl.train.guards import QUIET_STEPS, Guards
+from speechrl.types import StepReport
+
+
+def alarms(guards: Guards, step: int, **metrics: float) -> tuple[str, ...]:
+    return guards.review(step, StepReport(metrics=metrics)).alarms
+
+
+@pytest.mark.parametrize(
+    ("metric", "fine", "bad", "mend"),
+    [
+        ("kl", 1.0, 1.01, "algorithm.kl_weight"),
+        ("entropy", 0.01, 0.009, "rollout.temperature"),
+        ("zero_spread_share", 0.9, 0.95, "rollout.group_size"),
+        ("logprob_gap", 0.1, 0.2, "train.precision"),
+    ],
+)
+def test_each_limit_alarms_beyond_it_and_says_what_to_do(
+    metric: str, fine: float, bad: float, mend: str
+) -> None:
+    assert alarms(Guards(GuardsConfig()), 1, **{metric: fine}) == ()
+    (sentence,) = alarms(Guards(GuardsConfig()), 1, **{metric: bad})
+    assert mend in sentence
+
+
+def test_an_alarm_rests_and_returns() -> None:
+    guards = Guards(GuardsConfig())
+    heard = [step for step in range(1, 2 * QUIET_STEPS + 2) if alarms(guards, step, kl=5.0)]
+    assert heard == [1, 1 + QUIET_STEPS, 1 + 2 * QUIET_STEPS]
+
+
+def test_length_is_compared_with_the_first_steps() -> None:
+    guards = Guards(GuardsConfig(max_length_ratio=2.0))
+    for step in range(1, 6):
+        assert alarms(guards, step, completion_length=10.0) == ()
+    assert alarms(guards, 6, completion_length=19.9) == ()
+    assert "21.0 tokens" in alarms(guards, 7, completion_length=21.0)[0]
+
+
+def test_a_teacher_is_not_watched_for_drift() -> None:
+    assert alarms(Guards(GuardsConfig(), teacher=True), 1, kl=9.0, zero_spread_share=1.0) == ()
+
+
+def test_consecutive_non_finite_updates_stop_the_run() -> None:
+    guards = Guards(GuardsConfig(max_skipped_steps=2))
+    for step, bad in enumerate([1.0, 1.0, 0.0, 1.0, 1.0], start=1):  # never three in a row
+        assert bool(alarms(guards, step, non_finite=bad)) == bool(bad)
+        guards.stop_if_hopeless(step)
+    alarms(guards, 6, non_finite=1.0)
+    with pytest.raises(TrainingError, match="3 steps in a row"):
+        guards.stop_if_hopeless(6)
+
+
+def test_state_survives_json() -> None:
+    first = Guards(GuardsConfig())
+    alarms(first, 1, kl=5.0, completion_length=3.0, non_finite=1.0)
+    second = Guards(GuardsConfig())
+    second.load_state_dict(json.loads(json.dumps(first.state_dict())))
+    assert second.state_dict() == first.state_dict()
+    assert alarms(second, 2, kl=5.0) == ()
