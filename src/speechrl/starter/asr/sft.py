@@ -26,7 +26,7 @@ from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 from transformers.utils import logging as transformers_logging
 
 from speechrl.models.asr.adapter import StackingAdapter
-from speechrl.models.asr.recogniser import AudioEncoder, Recogniser, RecogniserConfig
+from speechrl.models.asr.recogniser import AudioEncoder, Recogniser, RecogniserConfig, load_recogniser
 from speechrl.models.asr.whisper_encoder import load_whisper_frames
 from speechrl.models.language_model import LanguageModel
 from speechrl.starter.asr.frames import ENCODER
@@ -41,6 +41,7 @@ ADAPTER_HIDDEN = 768
 VOCABULARY = 1024
 CTC_WEIGHT = 0.3
 EPOCHS = 3.0
+LEARNING_RATE = 1e-3
 LANGUAGE_MODEL: dict[str, Any] = {
     "hidden_size": 320, "num_hidden_layers": 5, "num_attention_heads": 5, "num_key_value_heads": 5, "head_dim": 64,
     "intermediate_size": 896, "max_position_embeddings": 2048, "tie_word_embeddings": True,
@@ -178,12 +179,21 @@ def build(tokenizer: PreTrainedTokenizerFast, seed: int) -> Recogniser:
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How long and how fast to train."""
+    """How long and how fast to train.
+
+    Attributes:
+        epochs: Passes over the corpus.
+        learning_rate: Peak.
+        positions_per_batch: Padded positions of a batch in one process.
+        seed: Of weights and order.
+        init: Folder of a recogniser to go on from; None starts with random weights and a new vocabulary.
+    """
 
     epochs: float
     learning_rate: float
     positions_per_batch: int
     seed: int
+    init: Path | None
 
     def rate(self, step: int, steps: int) -> float:
         """Linear warm-up over 3 % of the steps, then cosine to 2 % of the peak."""
@@ -204,7 +214,8 @@ def train(folder: Path, out: Path, recipe: Recipe) -> None:
         for path in sorted(folder.glob("shard-*.jsonl"))
         for line in path.read_text("utf-8").splitlines()
     ]
-    recogniser = build(train_tokenizer(texts), recipe.seed)
+    recogniser = load_recogniser(recipe.init) if recipe.init else build(train_tokenizer(texts), recipe.seed)
+    recogniser.encoder.adapter.requires_grad_(True)
     shards, items = load_items(folder, recogniser.tokenizer)
     language_model = cast("Qwen3ForCausalLM", recogniser.language_model.causal_lm)
     module = SupervisedRecogniser(
@@ -288,17 +299,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--out", type=Path, required=True, help="folder of the recogniser")
     parser.add_argument("--epochs", type=float, default=EPOCHS, help="passes over the corpus")
-    parser.add_argument("--learning-rate", type=float, default=1e-3, help="peak")
+    parser.add_argument("--learning-rate", type=float, default=LEARNING_RATE, help="peak")
     parser.add_argument(
         "--positions", type=int, default=1500, help="padded positions of a batch in one process"
     )
     parser.add_argument("--seed", type=int, default=1, help="of weights and order")
+    parser.add_argument("--init", type=Path, help="folder of a recogniser to go on from")
     parser.add_argument("--workers", type=int, default=2, help="processes")
     chosen = parser.parse_args(arguments)
     chosen.out.mkdir(parents=True, exist_ok=True)
     rendezvous = (chosen.out / "rendezvous").resolve()
     rendezvous.unlink(missing_ok=True)
-    recipe = Recipe(chosen.epochs, chosen.learning_rate, chosen.positions, chosen.seed)
+    recipe = Recipe(chosen.epochs, chosen.learning_rate, chosen.positions, chosen.seed, chosen.init)
     os.environ["OMP_NUM_THREADS"] = "1"
     spawn(
         _worker,
