@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile as sf
+from safetensors import SafetensorError
 
 from speechrl.errors import CheckpointError, ConfigError, DataError, ModelError, RewardError
 
@@ -85,10 +86,24 @@ def test_audio_that_cannot_be_used(speechrl, tiny_config, tiny_data, samples, wh
     assert what in checked.out
 
 
+def test_a_cut_set_whose_audio_is_gone_is_refused_before_the_first_step(
+    speechrl, tiny_config, tiny_data, tmp_path
+) -> None:
+    cuts = tmp_path / "cuts.jsonl"
+    assert speechrl("data", "import", tiny_data, cuts).code == 0
+    lost = tiny_data.parent / "7.wav"
+    lost.unlink()
+    ended = speechrl("train", tiny_config, f"data.train={cuts}", "evaluation.sets={}")
+    assert_refused(ended, DataError, "cuts.jsonl", "row 8", str(lost), "cannot be opened")
+    assert not (tmp_path / "run" / "metrics.jsonl").exists()
+
+
 def test_evaluate_refuses_what_it_cannot_read(speechrl, tiny_model, tmp_path) -> None:
     missing = tmp_path / "none.jsonl"
     assert_refused(speechrl("evaluate", tiny_model, "--set", f"x={missing}"), DataError, "none.jsonl")
     assert_refused(speechrl("evaluate", tiny_model, "--set", "x"), ConfigError, "NAME=MANIFEST")
+    twice = speechrl("evaluate", tiny_model, "--set", "x=a.jsonl", "--set", "x=b.jsonl")
+    assert_refused(twice, ConfigError, "x=b.jsonl", "already a.jsonl")
     assert_refused(speechrl("report", tmp_path / "no_run"), DataError, "no_run")
 
 
@@ -148,6 +163,18 @@ def test_disk_full_while_saving_keeps_what_was_saved(speechrl, tiny_config, tmp_
     assert speechrl("train", tiny_config, "train.steps=5", "--resume").code == 0
     rows = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
     assert [json.loads(row)["step"] for row in rows] == [1, 2, 3, 4, 5]
+
+
+def test_disk_full_while_the_model_is_written(speechrl, tiny_config, tmp_path, monkeypatch) -> None:
+    def disk_full(*_: object) -> None:
+        raise SafetensorError("No space left on device (os error 28)")
+
+    monkeypatch.setattr("speechrl.models.asr.recogniser.Recogniser.save", disk_full)
+    ended = speechrl("train", tiny_config)
+    assert_refused(ended, CheckpointError, "run/model", "No space left", "--resume")
+    monkeypatch.undo()
+    assert speechrl("train", tiny_config, "--resume").code == 0
+    assert (tmp_path / "run" / "model" / "speechrl.json").exists()
 
 
 def test_resume_from_a_truncated_checkpoint(speechrl, tiny_config, tmp_path) -> None:

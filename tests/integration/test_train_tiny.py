@@ -13,9 +13,11 @@ import pytest
 from toys import ToyRecogniser, toy_config
 
 from speechrl.errors import CheckpointError, ConfigError, DataError, TrainingError
+from speechrl.train import loop
 from speechrl.train import run as run_module
-from speechrl.train.events import RunResult, SilentListener
+from speechrl.train.events import RunResult, SilentListener, StopRequest
 from speechrl.train.run import train
+from speechrl.train.stages import Stages
 
 
 @pytest.fixture(autouse=True)
@@ -154,6 +156,60 @@ def test_ctrl_c_finishes_the_step_saves_and_can_be_resumed(tmp_path: Path) -> No
     assert train(config, resume=True, listener=again).steps == 6
     assert [event for event in again.events if "before" in event] == []
     assert again.events[:2] == ["start 3", "step 3"]
+
+
+def test_ctrl_c_in_the_last_step_leaves_the_evaluation_to_the_resumed_run(tmp_path: Path) -> None:
+    config = toy_config(tmp_path, train__steps=2)
+    ears = Ears(at={2: lambda: os.kill(os.getpid(), signal.SIGINT)})
+    result = train(config, listener=ears)
+    assert (result.interrupted, result.steps, dict(result.evaluation)) == (True, 2, {})
+    assert not any("after" in event for event in ears.events)
+    resumed = train(config, resume=True)
+    assert resumed.evaluation["after"]["seen"]["words"] == 16
+    assert len(rows_of(resumed)) == 2
+
+
+def test_a_stop_at_an_awkward_moment_is_saved_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Late(StopRequest):
+        """Asked for just after the page looked for the first time."""
+
+        looks = 0
+
+        @property  # type: ignore[override]
+        def requested(self) -> bool:
+            self.looks += 1
+            return self.looks > 1
+
+        @requested.setter
+        def requested(self, value: bool) -> None:
+            assert not value
+
+    monkeypatch.setattr(run_module, "StopRequest", Late)
+    result = train(toy_config(tmp_path))
+    assert result.interrupted
+    assert (result.run_dir / "checkpoints" / f"step-{result.steps:06d}").is_dir()
+
+
+def test_every_stage_moves_what_it_computes_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    entered: dict[str, str] = {}
+
+    class Watched(Stages):
+        def __call__(self, name: str, module: Any = None) -> Any:
+            entered[name] = type(module).__name__
+            return super().__call__(name, module)
+
+    monkeypatch.setattr(loop, "Stages", Watched)
+    train(toy_config(tmp_path, train__steps=1))
+    assert entered == {
+        "read": "NoneType",
+        "encode": "Identity",
+        "sample": "TorchEngine",
+        "decode": "NoneType",
+        "score": "NoneType",
+        "credit": "NoneType",
+        "update": "Learner",
+        "load": "TorchEngine",
+    }
 
 
 def test_a_second_ctrl_c_leaves_at_once(tmp_path: Path) -> None:

@@ -26,6 +26,9 @@ class GRPO:
 
     With `std=none` it is Dr. GRPO's advantage, with `clip_high > clip_low` and `loss_mean=token` DAPO's loss.
     `kl=none` needs no reference; `kl_weight=0` measures the KL without acting on it.
+
+    Ratio and KL are of the distributions at temperature 1, before top-k and top-p, whatever the rollouts were drawn
+    with: drawing them otherwise changes which completions are compared, and is not corrected for.
     """
 
     teacher = False

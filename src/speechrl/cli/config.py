@@ -49,15 +49,18 @@ def check_command(
         bool, typer.Option("--json", help='Print [{"file", "ok", "error"}] instead of lines.')
     ] = False,
 ) -> None:
-    """Check configuration files without running anything; ends with 2 when one is wrong."""
+    """Check configuration files and that their rewards exist; ends with 2 when one is wrong. Data is not opened."""
     from speechrl.config.load import load_config
+    from speechrl.rewards.base import RewardMixer
 
     results: list[dict[str, Any]] = []
     for config in configs:
         try:
-            load_config(config)
+            with RewardMixer(load_config(config).rewards):
+                pass
         except ConfigError as error:
-            results.append({"file": config, "ok": False, "error": str(error)})
+            told = str(error) if config in str(error) else f"{config}: {error}"
+            results.append({"file": config, "ok": False, "error": told})
         else:
             results.append({"file": config, "ok": True, "error": None})
     if json:

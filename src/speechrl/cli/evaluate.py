@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,6 +11,9 @@ from speechrl.cli.comparison import print_sets
 from speechrl.cli.output import hush_libraries, print_json
 from speechrl.errors import ConfigError
 from speechrl.report.writers import write_json
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 def evaluate_command(
@@ -43,7 +46,7 @@ def evaluate_command(
     if threads:
         torch.set_num_threads(threads)
     config = EvaluationConfig(
-        sets=dict(_named(item) for item in sets),
+        sets=_named(sets),
         batch_size=batch_size,
         beam=beam,
         max_new_tokens=max_new_tokens,
@@ -61,10 +64,14 @@ def evaluate_command(
         print_sets(found["after"])
 
 
-def _named(item: str) -> tuple[str, str]:
-    name, equals, manifest = item.partition("=")
-    if not equals or not name or not manifest:
-        raise ConfigError(
-            f"--set {item}: expected NAME=MANIFEST, as in --set test=data/asterisk_en/test.jsonl"
-        )
-    return name, manifest
+def _named(items: Sequence[str]) -> dict[str, str]:
+    sets: dict[str, str] = {}
+    for item in items:
+        name, equals, manifest = item.partition("=")
+        if not equals or not name or not manifest:
+            raise ConfigError(
+                f"--set {item}: expected NAME=MANIFEST, as in --set test=data/asterisk_en/test.jsonl"
+            )
+        if sets.setdefault(name, manifest) != manifest:
+            raise ConfigError(f"--set {item}: {name} is already {sets[name]}; give each set its own name")
+    return sets

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from pydantic import BaseModel
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from pydantic import ValidationError
 
@@ -35,7 +35,7 @@ _EXPECTED = {
 
 
 def describe(
-    error: ValidationError, *, file: str, origins: Mapping[Location, str], root: type[BaseModel]
+    error: ValidationError, *, file: str, origins: dict[Location, str], root: type[BaseModel]
 ) -> str:
     """One line per fault.
 
@@ -46,17 +46,19 @@ def describe(
         root: The model that was validated; its fields give the known keys.
     """
     return "\n".join(
-        f"{_origin(fault['loc'], file, origins)}: {_sentence(fault, root)}"
+        f"{_origin(fault['loc'], file, origins, unknown=fault['type'] == 'extra_forbidden')}: {_sentence(fault, root)}"
         for fault in error.errors(include_url=False)
     )
 
 
-def _origin(location: Location, file: str, origins: Mapping[Location, str]) -> str:
-    """The override that set this key (or a section around it, or a key in it), else the file."""
-    for key, origin in origins.items():
+def _origin(location: Location, file: str, origins: dict[Location, str], *, unknown: bool) -> str:
+    """The last override that set this key (or a section around it, or a key in it), else the file."""
+    for key, origin in reversed(origins.items()):
         if location[: len(key)] == key:
             return origin
-    return file
+    # A whole section may be one that only overrides made: `trian.steps=1` makes an unknown `trian`.
+    inside = [origin for key, origin in origins.items() if key[: len(location)] == location]
+    return inside[-1] if inside and unknown else file
 
 
 def _sentence(fault: Any, root: type[BaseModel]) -> str:

@@ -13,6 +13,7 @@ import soundfile as sf
 from lhotse.audio.utils import AudioLoadingError, DurationMismatchError
 
 from speechrl.data.manifests import to_cut
+from speechrl.data.prompts import brief
 from speechrl.data.rows import Problem, Row, read_rows
 
 if TYPE_CHECKING:
@@ -121,13 +122,14 @@ def check_manifest(path: str | Path, limits: Limits | None = None, language: str
             rates[int(cut.sampling_rate)] += 1
             duration_s += float(cut.duration)
     notes = [
-        f"{count} rows are at {rate} Hz and will be resampled; speech above {rate // 2} Hz is missing from them"
+        f"{count} of {len(good)} rows {'is' if count == 1 else 'are'} at {rate} Hz and will be resampled; "
+        f"speech above {rate // 2} Hz is missing from them"
         for rate, count in sorted(rates.items())
         if rate < 16_000
     ]
     if len(rates) > 1:
         notes.append(
-            f"sample rates differ: {', '.join(f'{r} Hz in {n} rows' for r, n in sorted(rates.items()))}"
+            f"sample rates differ: {', '.join(f'{r} Hz ({n} of {len(good)} rows)' for r, n in sorted(rates.items()))}"
         )
     return CheckReport(str(path), tuple(good), tuple(bad), tuple(notes), duration_s)
 
@@ -155,8 +157,7 @@ def _check(row: Row, cut: Cut, limits: Limits) -> Problem | None:
     try:
         audio_CS = cut.load_audio()
     except (AudioLoadingError, DurationMismatchError, sf.SoundFileError, OSError) as error:
-        reason = f"unreadable or truncated: {str(error).strip().splitlines()[0]}"
-        return problem("audio", reason, "make the file again, or drop the row")
+        return problem("audio", f"cannot be decoded ({brief(error)})", "make the file again, or drop the row")
     if audio_CS is None or audio_CS.shape[0] != 1:
         channels = 0 if audio_CS is None else audio_CS.shape[0]
         return problem(
@@ -169,7 +170,11 @@ def _check_samples(row: Row, audio_S: NDArray[np.float32], limits: Limits) -> Pr
     if not np.isfinite(audio_S).all():
         count = int((~np.isfinite(audio_S)).sum())
         return Problem(
-            row.number, row.id, "audio", f"{count} samples are NaN or infinite", "make the file again"
+            row.number,
+            row.id,
+            "audio",
+            f"{count} of {audio_S.size} samples are NaN or infinite",
+            "make the file again",
         )
     if row.text.strip() and not audio_S.any():
         return Problem(

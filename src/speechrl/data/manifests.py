@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import copy
-import functools
-import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import soundfile as sf
 from lhotse import CutSet, MonoCut, Recording, SupervisionSegment
 from lhotse.audio import AudioSource
 from lhotse.cut.set import deserialize_cut
+from lhotse.utils import fastcopy
 
+from speechrl.data.headers import read_header, unlike_files
 from speechrl.data.rows import Problem, Row, read_rows
 from speechrl.errors import DataError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from lhotse.cut import Cut
 
 DURATION_TOLERANCE_S = 0.05
@@ -74,14 +75,9 @@ def import_manifest(source: str | Path, out: str | Path, language: str = "en") -
 
 
 def to_cut(row: Row) -> Cut | Problem:
-    """Make the cut of a row from the header of its audio file."""
+    """Make the cut of a row from the header of its audio file; one that is given is held against its files."""
     if row.cut is not None:
-        try:
-            return deserialize_cut(copy.deepcopy(dict(row.cut)))  # it empties what it reads
-        except (TypeError, KeyError, ValueError, AssertionError) as error:
-            return Problem(
-                row.number, row.id, "row", f"not a lhotse cut ({error})", "write it with CutSet.to_file"
-            )
+        return _given_cut(row, row.cut)
     assert row.audio is not None
     header = read_header(row.audio)
     if isinstance(header, str):
@@ -118,43 +114,18 @@ def to_cut(row: Row) -> Cut | Problem:
     return MonoCut(row.id, row.start_s, duration_s, 0, supervisions=[said], recording=recording)
 
 
-def read_header(path: Path) -> tuple[int, int, int] | str:
-    """Sample rate in Hz, samples and channels of an audio file, or the reason why it cannot be read."""
+def _given_cut(row: Row, serialised: Mapping[str, Any]) -> Cut | Problem:
+    """The cut of a CutSet, its files looked at and its language filled in."""
     try:
-        status = path.stat()
-    except OSError as error:
-        return f"{path} cannot be opened ({error.strerror})"
-    return _read_header(os.fspath(path), status.st_mtime_ns, status.st_size)
-
-
-@functools.lru_cache(maxsize=4096)
-def _read_header(path: str, _modified_ns: int, size: int) -> tuple[int, int, int] | str:
-    if size == 0:
-        return f"{path} is an empty file"
-    try:
-        header = sf.info(path)
-    except sf.LibsndfileError as error:
-        with open(path, "rb") as file:
-            start = file.read(256)
-        text = start.isascii() and b"\0" not in start
-        return (
-            f"{path} is {'a text file' if text else 'not audio that libsndfile reads'} ({error.error_string})"
+        cut = deserialize_cut(copy.deepcopy(dict(serialised)))  # it empties what it reads
+    except (TypeError, KeyError, ValueError, AttributeError, AssertionError) as error:
+        return Problem(
+            row.number, row.id, "row", f"not a lhotse cut ({error})", "write it with CutSet.to_file"
         )
-    if missing := _missing_bytes(path, size):
-        return f"{path} is truncated: {missing} bytes of samples are missing at its end"
-    return header.samplerate, header.frames, header.channels
-
-
-def _missing_bytes(path: str, size: int) -> int:
-    """Bytes that a RIFF header promises and the file does not hold; libsndfile shortens such a file in silence."""
-    with open(path, "rb") as file:
-        if file.read(4) != b"RIFF":
-            return 0
-        file.seek(12)
-        while len(chunk := file.read(8)) == 8:
-            length = int.from_bytes(chunk[4:], "little")
-            if chunk[:4] == b"data":
-                streamed = length >= 0xFFFFFFFF - 36 or length == 0x7FFFFFFF
-                return 0 if streamed else max(0, file.tell() + length - size)
-            file.seek(length + length % 2, os.SEEK_CUR)
-    return 0
+    if cut.num_channels != 1:
+        mend = "mix or pick one (lhotse: MultiCut.to_mono)"
+        return Problem(row.number, row.id, "audio", f"{cut.num_channels} channels, one is wanted", mend)
+    if (reason := unlike_files(cut)) is not None:
+        mend = "correct the path or the recording, or make the file again"
+        return Problem(row.number, row.id, "audio", reason, mend)
+    return cut.map_supervisions(lambda said: said if said.language else fastcopy(said, language=row.language))

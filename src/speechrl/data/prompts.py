@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from lhotse.cut import Cut
     from numpy.typing import NDArray
 
+FIND = "`speechrl data check` on its manifest finds all such rows"
+
 
 def to_prompt(cut: Cut, sample_rate_hz: int = 16_000) -> Prompt:
     """Load a cut's audio, resampled by lhotse, with its text, language and keywords.
@@ -25,7 +27,7 @@ def to_prompt(cut: Cut, sample_rate_hz: int = 16_000) -> Prompt:
         DataError: The audio cannot be loaded, has several channels, or holds NaN or infinite samples.
     """
     said = sorted(cut.supervisions, key=lambda supervision: float(supervision.start))
-    keywords = [word for supervision in said for word in (supervision.custom or {}).get("keywords", [])]
+    keywords = [word for supervision in said for word in (supervision.custom or {}).get("keywords") or []]
     return Prompt(
         id=cut.id,
         task="asr",
@@ -46,15 +48,27 @@ def load_audio(cut: Cut, sample_rate_hz: int) -> NDArray[np.float32]:
     try:
         audio_CS = cut.resample(sample_rate_hz).load_audio()
     except (AudioLoadingError, DurationMismatchError, sf.SoundFileError, OSError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise DataError(
-            f"{cut.id}: its audio cannot be loaded ({reason}); run speechrl data check"
-        ) from error
+        raise DataError(f"{_place(cut)}: its audio cannot be loaded ({brief(error)}); {FIND}") from error
     if audio_CS is None or audio_CS.shape[0] != 1:
         channels = 0 if audio_CS is None else audio_CS.shape[0]
         raise DataError(
-            f"{cut.id}: {channels} channels of audio, one is wanted; mix or pick one before training"
+            f"{_place(cut)}: {channels} channels of audio, one is wanted; mix or pick one before training"
         )
     if not np.isfinite(audio_CS).all():
-        raise DataError(f"{cut.id}: its audio holds NaN or infinite samples; run speechrl data check")
+        raise DataError(f"{_place(cut)}: its audio holds NaN or infinite samples; {FIND}")
     return cast("NDArray[np.float32]", np.ascontiguousarray(audio_CS[0], dtype=np.float32))
+
+
+def brief(error: Exception) -> str:
+    """The telling part of an error of lhotse or libsndfile, whose own text is a page or a list of what was tried."""
+    if isinstance(error, DurationMismatchError):
+        return "it gives another number of samples than its header says"
+    first = str(error).strip().partition("\n")[0]
+    return first.partition(". Details:")[0] or type(error).__name__
+
+
+def _place(cut: Cut) -> str:
+    """A cut's id and, if it is one of a file, the file."""
+    sources = cut.recording.sources if getattr(cut, "recording", None) is not None else []
+    files = ", ".join(str(source.source) for source in sources if source.type == "file")
+    return f"{cut.id} ({files})" if files else str(cut.id)

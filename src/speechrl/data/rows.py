@@ -107,7 +107,7 @@ def detect_format(path: Path) -> ManifestFormat:
         return ManifestFormat.NEMO
     if "supervisions" in keys or "type" in keys or "recording" in keys:
         return ManifestFormat.LHOTSE
-    if "audio" in keys or "text" in keys:
+    if "audio" in keys or ("text" in keys and "recording_id" not in keys):
         return ManifestFormat.PLAIN
     raise DataError(
         f"{path}, line 1: unknown kind of manifest with the keys {', '.join(sorted(keys)) or '(none)'}; known:"
@@ -151,9 +151,9 @@ def read_rows(path: str | Path, language: str = "en") -> Iterator[Row | Problem]
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
     try:
         with (
-            gzip.open(path, "rt", encoding="utf-8")
+            gzip.open(path, "rt", encoding="utf-8-sig")
             if path.suffix == ".gz"
-            else path.open(encoding="utf-8") as file
+            else path.open(encoding="utf-8-sig") as file
         ):
             yield from enumerate(file, 1)
     except (UnicodeDecodeError, gzip.BadGzipFile, EOFError) as error:
@@ -196,7 +196,7 @@ def _from_item(
         return Problem(number, name, "text", "missing or not text", 'give the transcript, "" for silence')
     if not isinstance(spoken, str) or not spoken:
         return Problem(number, name, names["language"], "not a language code", 'write a code such as "en"')
-    if not isinstance(keywords, list) or not all(isinstance(word, str) and word.strip() for word in keywords):
+    if not _are_words(keywords):
         return Problem(number, name, "keywords", "not a list of words", 'write ["one", "two words"]')
     for key, value in times.items():
         if (
@@ -230,6 +230,8 @@ def _lhotse(path: Path, number: int, item: Mapping[str, Any], language: str) -> 
         )
     if not any(True for _ in _sources(item)):
         return Problem(number, name, "recording", "the cut has no recording", "make cuts from recordings")
+    if (fault := _unlike_supervisions(item)) is not None:
+        return Problem(number, name, *fault)
     texts = [s.get("text") or "" for s in _supervisions(item)]
     languages = [s["language"] for s in _supervisions(item) if s.get("language")]
     absolute = _absolute(item, path.parent)
@@ -239,16 +241,44 @@ def _lhotse(path: Path, number: int, item: Mapping[str, Any], language: str) -> 
 def _sources(value: object) -> Iterator[dict[str, Any]]:
     """Every audio source anywhere in a serialised cut."""
     if isinstance(value, dict):
-        yield from (s for s in value.get("sources", []) if isinstance(s, dict))
+        sources = value.get("sources")
+        yield from (s for s in sources if isinstance(s, dict)) if isinstance(sources, list) else ()
         yield from chain.from_iterable(_sources(part) for part in value.values())
     elif isinstance(value, list):
         yield from chain.from_iterable(_sources(part) for part in value)
 
 
 def _supervisions(item: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    yield from item.get("supervisions", [])
-    for track in item.get("tracks", []):
-        yield from track.get("cut", {}).get("supervisions", [])
+    yield from item.get("supervisions") or []
+    for track in item.get("tracks") or []:
+        yield from track["cut"].get("supervisions") or []
+
+
+def _unlike_supervisions(item: Mapping[str, Any]) -> tuple[str, str, str] | None:
+    """Field, reason and mend of the first part of a cut's supervisions that has the wrong type."""
+    write = "write it with CutSet.to_file"
+    tracks = item.get("tracks") or []
+    if not isinstance(tracks, list) or not all(
+        isinstance(track, dict) and isinstance(track.get("cut"), dict) for track in tracks
+    ):
+        return "tracks", "not a list of tracks with a cut each", write
+    for cut in (item, *(track["cut"] for track in tracks)):
+        said = cut.get("supervisions") or []
+        if not isinstance(said, list) or not all(isinstance(part, dict) for part in said):
+            return "supervisions", "not a list of supervisions", write
+    for part in _supervisions(item):
+        if not isinstance(part.get("text"), str | None):
+            return "text", f"{part['text']!r} is not text", 'give the transcript, "" for silence'
+        if not isinstance(part.get("language"), str | None):
+            return "language", f"{part['language']!r} is not a language code", 'write a code such as "en"'
+        custom = part.get("custom") or {}
+        if not isinstance(custom, dict) or not _are_words(custom.get("keywords") or []):
+            return "keywords", "custom.keywords is not a list of words", 'write ["one", "two words"]'
+    return None
+
+
+def _are_words(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(word, str) and word.strip() for word in value)
 
 
 def _absolute(value: Any, folder: Path) -> Any:
@@ -296,5 +326,5 @@ def _table(path: Path) -> dict[str, tuple[int, str]]:
     """Kaldi's `key value ...` lines as {key: (line, value)}."""
     if not path.is_file():
         raise DataError(f"{path} does not exist: a Kaldi folder has wav.scp and text")
-    parts = ((number, line.strip().partition(" ")) for number, line in _lines(path) if line.strip())
-    return {key: (number, value.strip()) for number, (key, _, value) in parts}
+    parts = ((number, line.split(maxsplit=1)) for number, line in _lines(path) if line.strip())
+    return {key: (number, value[0].strip() if value else "") for number, (key, *value) in parts}

@@ -57,9 +57,10 @@ def pays_off(device: torch.device, dtype: torch.dtype) -> bool:
 
 
 def use_decode_attention(causal_lm: PreTrainedModel) -> None:
-    """Switch a model that uses scaled dot-product attention where it pays off; leave any other as it is."""
-    if pays_off(causal_lm.device, causal_lm.dtype) and causal_lm.config._attn_implementation == "sdpa":
-        causal_lm.set_attn_implementation(NAME)
+    """Switch a model of scaled dot-product attention where it pays off, and back elsewhere; leave any other alone."""
+    wanted = NAME if pays_off(causal_lm.device, causal_lm.dtype) else "sdpa"
+    if causal_lm.config._attn_implementation == {NAME: "sdpa", "sdpa": NAME}[wanted]:
+        causal_lm.set_attn_implementation(wanted)
 
 
 AttentionInterface.register(NAME, decode_attention)

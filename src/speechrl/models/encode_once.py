@@ -22,8 +22,11 @@ class EncodeOnce:
     """Any speech LLM, with the work of its frozen encoder remembered.
 
     The encoder does not learn, so a context is good for the whole run: later epochs, and the evaluation after training,
-    take it from host memory. Items are told apart by id and audio. Once `max_bytes` are held, further items are encoded
-    each time.
+    take it from host memory. Items are told apart by id, text and audio. Once `max_bytes` are held, further items are
+    encoded each time.
+
+    Each item is encoded on its own. In a batch its neighbours would change its rounding, and a resumed run, whose
+    memory is empty, would then differ from an uninterrupted one.
 
     Args:
         model: The speech LLM; its language model may change, its encoder must not.
@@ -34,7 +37,7 @@ class EncodeOnce:
         self._model = model
         self._max_bytes = max_bytes
         self._held_bytes = 0
-        self._contexts: dict[tuple[str, int], Context] = {}
+        self._contexts: dict[tuple[str, str, int], Context] = {}
 
     @property
     def task(self) -> Task:
@@ -60,7 +63,7 @@ class EncodeOnce:
         """See `models.base.SpeechModel`; only items that are new are encoded."""
         keys = [_key(prompt) for prompt in prompts]
         fresh = {key: prompt for key, prompt in zip(keys, prompts, strict=True) if key not in self._contexts}
-        made = dict(zip(fresh, self._model.encode(list(fresh.values())), strict=True)) if fresh else {}
+        made = {key: self._model.encode([prompt])[0] for key, prompt in fresh.items()}
         for key, context in made.items():
             size = context.embeddings_TD.nbytes
             if self._held_bytes + size <= self._max_bytes:
@@ -77,5 +80,5 @@ class EncodeOnce:
         self._model.save(folder)
 
 
-def _key(prompt: Prompt) -> tuple[str, int]:
-    return prompt.id, 0 if prompt.audio is None else zlib.crc32(prompt.audio.tobytes())
+def _key(prompt: Prompt) -> tuple[str, str, int]:
+    return prompt.id, prompt.text, 0 if prompt.audio is None else zlib.crc32(prompt.audio.tobytes())

@@ -28,8 +28,12 @@ def load_model(path: str) -> SpeechModel:
         raise ModelError(
             f"{path}: no model there ({description} is missing); give the folder that `save` wrote"
         )
-    kind = json.loads(description.read_text()).get("model")
-    if kind not in _LOADERS:
+    try:
+        content = json.loads(description.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{description}: cannot be read ({error}); copy or save the model again") from error
+    kind = content.get("model") if isinstance(content, dict) else None
+    if not isinstance(kind, str) or kind not in _LOADERS:
         raise ModelError(f"{description}: field model is {kind!r}; known: {', '.join(_LOADERS)}")
     return _LOADERS[kind](folder)
 

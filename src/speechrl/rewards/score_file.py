@@ -65,9 +65,7 @@ def score_rows(
     return _score(list(enumerate(rows, start=1)), rewards, source)
 
 
-def _score(
-    numbered: Sequence[tuple[int, object]], rewards: RewardsConfig, source: str
-) -> list[dict[str, Any]]:
+def _score(numbered: Sequence[tuple[int, Any]], rewards: RewardsConfig, source: str) -> list[dict[str, Any]]:
     lines: dict[str, int] = {}
     ids, outputs, prompts = [], [], []
     for number, row in numbered:
@@ -77,7 +75,7 @@ def _score(
             raise DataError(
                 f"{where}: field `id`: {prompt.id!r} is already that of row {first}; make ids unique"
             )
-        ids.append(prompt.id)
+        ids.append(row["id"])
         outputs.append([Output(hypothesis, Ending.STOP, length=len(hypothesis))])
         prompts.append(prompt)
     with RewardMixer(rewards) as mixer:
@@ -85,10 +83,11 @@ def _score(
     return [_row_out(name, score) for name, (score,) in zip(ids, scores, strict=True)]
 
 
-def _read_lines(path: Path) -> list[tuple[int, object]]:
+def _read_lines(path: Path) -> list[tuple[int, Any]]:
     """(line number, JSON value) of the lines that are not blank."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        # Not splitlines(), which also breaks at separators that may stand inside a JSON text, such as U+2028.
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
     except FileNotFoundError as error:
         raise DataError(
             f"{path} does not exist: check the path, relative to the working directory"
@@ -113,13 +112,14 @@ def _read_lines(path: Path) -> list[tuple[int, object]]:
     return values
 
 
-def _read_row(row: object, where: str) -> tuple[Prompt, str]:
-    """The prompt and the hypothesis of a row; `where` names file and row."""
+def _read_row(row: Any, where: str) -> tuple[Prompt, str]:
+    """The prompt and the hypothesis of a row; `where` names file and row. A number may be an id."""
     if not isinstance(row, Mapping):
         raise DataError(
             f'{where}: not a JSON object; write {{"id": ..., "reference": ..., "hypothesis": ...}}'
         )
-    name = _text(row, "id", where, "give each row a name of its own")
+    number = isinstance(row.get("id"), int) and not isinstance(row["id"], bool)
+    name = str(row["id"]) if number else _text(row, "id", where, "give each row a name of its own")
     reference = _text(row, "reference", where, 'write the true transcript, "" for silence')
     hypothesis = _text(row, "hypothesis", where, 'write what was recognised, "" for nothing')
     language = DEFAULT_LANGUAGE
@@ -154,7 +154,7 @@ def _text(row: Mapping[str, object], field: str, where: str, mend: str) -> str:
     return value
 
 
-def _row_out(name: str, score: Score) -> dict[str, Any]:
+def _row_out(name: str | int, score: Score) -> dict[str, Any]:
     return {
         "id": name,
         "status": score.status.value,

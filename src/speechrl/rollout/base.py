@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    import torch
     from torch import Tensor
 
     from speechrl.types import Context, Group, Prompt
@@ -45,4 +46,8 @@ class Rollouts(Protocol):
 
     def load(self, weights: Mapping[str, Tensor], step: int) -> None:
         """Take the policy's weights after `step`; later samples come from them and nothing older."""
+        ...
+
+    def to(self, device: torch.device, /) -> Rollouts:
+        """Move in place, dtype kept: a stage brings the engine onto its device and lets it leave."""
         ...

@@ -2,23 +2,41 @@
 
 from __future__ import annotations
 
+import unicodedata
 from typing import TYPE_CHECKING
+
+import regex
 
 from speechrl.types import Ending, Group, Rollout
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    import torch
     from torch import Tensor
 
     from speechrl.types import Context, Prompt
+
+_WORD = regex.compile(r"[\p{L}\p{M}\p{N}]+(?:'[\p{L}\p{M}\p{N}]+)*")
+_APOSTROPHES = str.maketrans(dict.fromkeys("\u2019\u02bc\uff07`", "'"))
+
+
+def spoken_form(text: str) -> str:
+    """The words that are heard, as a recogniser with a lower-case vocabulary writes them.
+
+    NFKC, case folded, without punctuation but for apostrophes inside of words. Capitals and punctuation would be
+    unknown tokens, and supervised training would teach the model to write them. Unlike `text.normalise` it
+    keeps `it's` and `four` as they are: that form is for comparing, not for writing.
+    """
+    folded = unicodedata.normalize("NFKC", text.translate(_APOSTROPHES)).casefold()
+    return " ".join(_WORD.findall(folded))
 
 
 class TeacherRollouts:
     """Implements `rollout.base.Rollouts` without a policy: the one completion of a prompt is its reference.
 
     Args:
-        tokenize: Text to token ids, without the end token.
+        tokenize: Text to token ids, without the end token; it is given the `spoken_form` of references.
         end_token_id: Appended to every reference.
     """
 
@@ -42,6 +60,10 @@ class TeacherRollouts:
     def load(self, weights: Mapping[str, Tensor], step: int) -> None:
         """A teacher does not change."""
 
+    def to(self, device: torch.device, /) -> TeacherRollouts:  # noqa: ARG002 - it has nothing to move
+        """A teacher is everywhere."""
+        return self
+
     def _reference(self, context: Context, prompt: Prompt) -> Rollout:
-        token_ids = (*self._tokenize(prompt.text), self._end_token_id)
+        token_ids = (*self._tokenize(spoken_form(prompt.text)), self._end_token_id)
         return Rollout(context.prompt_id, token_ids, (0.0,) * len(token_ids), Ending.STOP)

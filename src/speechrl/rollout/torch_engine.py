@@ -39,7 +39,7 @@ class TorchEngine:
     Args:
         language_model: The policy; copied, so that later updates of it arrive by `load` only.
         params: How to sample.
-        device: Where the copy lives.
+        device: Where the copy lives until `to` moves it.
         dtype: Of the copy's weights, float32 or bfloat16. Log-probabilities are computed in float32 either way.
         tokens_per_second: If > 0, a rollout is also cut at this many tokens per second of its prompt's audio, plus
             `SPARE_TOKENS`.
@@ -53,10 +53,11 @@ class TorchEngine:
         dtype: torch.dtype,
         tokens_per_second: float = 0.0,
     ) -> None:
-        self._model = (
-            copy.deepcopy(language_model).to(device=device, dtype=dtype).eval().requires_grad_(False)
-        )
-        use_decode_attention(self._model.causal_lm)
+        self._model = copy.deepcopy(language_model).eval().requires_grad_(False)
+        # Weights only: rotary frequencies in half precision would turn far positions by radians.
+        for weight in self._model.parameters():
+            weight.data = weight.data.to(dtype)
+        self.to(torch.device(device))
         self._params = params
         self._tokens_per_second = tokens_per_second
         self.step = 0
@@ -109,6 +110,12 @@ class TorchEngine:
                     )
                 own[name].copy_(weight)
         self.step = step
+
+    def to(self, device: torch.device, /) -> TorchEngine:
+        """Move the copy, in place; its dtype stays."""
+        self._model.to(device)
+        use_decode_attention(self._model.causal_lm)
+        return self
 
     def _limit(self, prompt: Prompt) -> int:
         if self._tokens_per_second <= 0.0:

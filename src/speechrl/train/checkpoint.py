@@ -79,7 +79,8 @@ class Checkpoints:
             temporary.rename(final)
             _sync(self._folder)
             self._clear_remains()
-            for old in self._steps()[: -self._keep]:
+            # A later one is damaged, or this run would have gone on from it: it must not push a whole one out.
+            for old in [done for done in self._steps() if done <= step][: -self._keep]:
                 shutil.rmtree(self._folder / f"step-{old:06d}")
         except (OSError, SafetensorError) as error:
             shutil.rmtree(temporary, ignore_errors=True)

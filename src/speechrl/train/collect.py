@@ -47,31 +47,31 @@ class Scored:
 class Collection:
     """Gathers the groups of one step.
 
-    `draws` first gives a batch of prompts. While groups of it have no spread, it gives as many new prompts, at most
+    `draws` first asks for a batch of prompts. While groups of it have no spread, it asks for as many new ones, at most
     `max_redraws` times; groups that are still without spread at the end fill the batch up, so that its size never
     changes. DAPO (Yu et al. 2025, arXiv:2503.14476), eq. 11, with a bound on the draws.
 
     Example:
-        collection = Collection(source, batch_size=8, max_redraws=2)
-        for draw, prompts in collection.draws():
+        collection = Collection(batch_size=8, max_redraws=2)
+        for draw, missing in collection.draws():
+            prompts = source.draw(missing)
             ...
             collection.add(prompts, groups, outputs, scores)
     """
 
-    def __init__(self, source: PromptSource, *, batch_size: int, max_redraws: int) -> None:
-        self._source = source
+    def __init__(self, *, batch_size: int, max_redraws: int) -> None:
         self._batch_size = batch_size
         self._max_redraws = max_redraws
         self._useful: list[Scored] = []
         self._flat: list[Scored] = []
 
-    def draws(self) -> Iterator[tuple[int, list[Prompt]]]:
-        """Number of the draw and its prompts, until the batch is full or the redraws are spent."""
+    def draws(self) -> Iterator[tuple[int, int]]:
+        """Number of the draw and how many prompts it wants, until the batch is full or the redraws are spent."""
         for draw in range(self._max_redraws + 1):
             missing = self._batch_size - len(self._useful)
             if missing <= 0:
                 return
-            yield draw, self._source.draw(missing)
+            yield draw, missing
 
     def add(
         self,

@@ -16,6 +16,11 @@ if TYPE_CHECKING:
 BASELINE_STEPS = 5
 QUIET_STEPS = 20
 
+NOTHING = (
+    "no rollout took part in the update: all failed, or were cut by length while algorithm.length_cut is mask. "
+    "Raise rollout.max_new_tokens, or look at samples/."
+)
+
 DRIFT = (
     "KL to the reference is {value:.2f} nats per token (limit {limit:g}): the policy drifts far from where it began. "
     "Raise algorithm.kl_weight or lower train.learning_rate."
@@ -80,6 +85,9 @@ class Guards:
                 "the loss or its gradient is not finite; this update was skipped "
                 f"({self._skipped_in_a_row} in a row, the run stops after {self._config.max_skipped_steps})."
             )
+        elif not report.updated and not self._is_quiet("updated", step):
+            self._last_alarm["updated"] = step
+            alarms.append(NOTHING)
         if not self._teacher:
             alarms += self._drift(step, report.metrics)
         return replace(report, alarms=tuple(alarms))

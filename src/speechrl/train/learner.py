@@ -6,7 +6,7 @@ import copy
 import math
 from collections import defaultdict
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -44,6 +44,19 @@ class _Tally:
 
     def means(self) -> dict[str, float]:
         return {name: total / self.counts[name] for name, total in self.sums.items() if self.counts[name]}
+
+
+@dataclass(frozen=True, slots=True)
+class _Fixed:
+    """What does not change over the updates on a micro-batch.
+
+    Attributes:
+        logprobs_NL: Of the policy before the first update: the behaviour of the later ones.
+        reference: Scores of the reference policy, once they are known and small enough to be held.
+    """
+
+    logprobs_NL: Tensor
+    reference: CompletionScores | None = None
 
 
 class Learner:
@@ -105,11 +118,11 @@ class Learner:
             self._algorithm.loss_mean,
         )
         batches = pack(samples, weights, self._config.tokens_per_microbatch) if count else []
-        behaviour: list[Tensor | None] = [None] * len(batches)
+        fixed: list[_Fixed | None] = [None] * len(batches)
         skipped = 0
         for _ in range(self._config.updates_per_batch if batches else 0):
             for index, batch in enumerate(batches):
-                loss, behaviour[index] = self._forward(batch, behaviour[index], tally)
+                loss, fixed[index] = self._forward(batch, fixed[index], tally)
                 (loss.total / count).backward()
                 tally.add("loss", float(loss.total.detach()) / count, 1 / len(batches))
                 for name, value in loss.sums.items():
@@ -123,25 +136,30 @@ class Learner:
             metrics["completion_length"] = sum(lengths) / len(lengths)
         return StepReport(metrics=metrics, updated=bool(batches) and not skipped)
 
-    def _forward(self, batch: MicroBatch, behaviour_NL: Tensor | None, tally: _Tally) -> tuple[Loss, Tensor]:
-        """Loss of a micro-batch, and the policy's log-probabilities before the first update.
+    def _forward(self, batch: MicroBatch, fixed: _Fixed | None, tally: _Tally) -> tuple[Loss, _Fixed]:
+        """Loss of a micro-batch, and what later updates on it hold against the policy.
 
         Args:
             batch: The micro-batch.
-            behaviour_NL: None in the first update on a batch, when the behaviour is what the engine reported.
+            fixed: None in the first update on a batch, when the behaviour is what the engine reported.
             tally: Receives entropy and log-probability gap.
         """
         scores = self._score(self.policy, batch)
-        first = behaviour_NL is None
-        if behaviour_NL is None:
-            behaviour_NL = _pad([sample.rollout.logprobs for sample in batch.samples], scores.mask_NL)
         tokens = float(scores.mask_NL.sum())
         tally.add("entropy", float((scores.entropy_NL * scores.mask_NL).sum()), tokens)
-        old_NL = scores.logprobs_NL.detach() if first else behaviour_NL
-        if first and not self._algorithm.teacher:
-            gap_NL = (behaviour_NL - old_NL).abs() * scores.mask_NL
-            tally.add("logprob_gap", float(gap_NL.sum()), tokens)
-        reference = self._score_reference(batch) if self._algorithm.needs_reference else None
+        if fixed is None:
+            behaviour_NL = _pad([sample.rollout.logprobs for sample in batch.samples], scores.mask_NL)
+            fixed = _Fixed(scores.logprobs_NL.detach())
+            if not self._algorithm.teacher:
+                gap_NL = (behaviour_NL - fixed.logprobs_NL).abs() * scores.mask_NL
+                tally.add("logprob_gap", float(gap_NL.sum()), tokens)
+        else:
+            behaviour_NL = fixed.logprobs_NL
+        reference = fixed.reference
+        if reference is None and self._algorithm.needs_reference:
+            reference = self._score_reference(batch)
+            # Logits over a vocabulary are too large to be held for every micro-batch: they are made again.
+            fixed = fixed if self._algorithm.needs_logits else replace(fixed, reference=reference)
         device = scores.mask_NL.device
         loss = self._algorithm.loss(
             PolicyBatch(
@@ -157,7 +175,7 @@ class Learner:
                 reference_logits_NLV=None if reference is None else reference.logits_NLV,
             )
         )
-        return loss, old_NL
+        return loss, fixed
 
     def _score(self, model: LanguageModel, batch: MicroBatch) -> CompletionScores:
         with torch.autocast(model.device.type, torch.bfloat16, enabled=self._config.precision == "bf16"):

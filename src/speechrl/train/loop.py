@@ -87,11 +87,13 @@ def run_steps(parts: Parts, config: RunConfig, device: torch.device, first_step:
     done = first_step - 1
     for step in range(first_step, config.train.steps + 1):
         stage = Stages(device)
-        collection = Collection(p.source, batch_size=config.data.batch_size, max_redraws=max_redraws)
-        for draw, prompts in collection.draws():
+        collection = Collection(batch_size=config.data.batch_size, max_redraws=max_redraws)
+        for draw, missing in collection.draws():
+            with stage("read"):
+                prompts = p.source.draw(missing)
             with stage("encode", p.model.encoder):
                 contexts = p.model.encode(prompts)
-            with stage("sample"):
+            with stage("sample", p.rollouts):
                 seed = rollout_seed(config.seed, step, draw)
                 groups = p.rollouts.sample(contexts, prompts, group_size, seed)
             with stage("decode", p.model.decoder):
@@ -104,7 +106,7 @@ def run_steps(parts: Parts, config: RunConfig, device: torch.device, first_step:
             samples, credit = p.algorithm.credit(batch.groups, batch.scores, batch.prompts)
         with stage("update", p.learner):
             report = p.learner.update(samples, step)
-        with stage("load"):
+        with stage("load", p.rollouts):
             p.rollouts.load(p.learner.weights(), step)
         evaluated = p.between(step, stage)
         report = replace(report, metrics={**credit, **collection.counts(), **report.metrics, **evaluated})
@@ -125,8 +127,10 @@ def run_steps(parts: Parts, config: RunConfig, device: torch.device, first_step:
         p.guards.stop_if_hopeless(step)
         done = step
         every = config.train.checkpoint_every
-        if p.stop.requested or step == config.train.steps or (every and step % every == 0):
+        # Looked at once: a signal between saving and leaving must not lose the step.
+        stopping = p.stop.requested
+        if stopping or step == config.train.steps or (every and step % every == 0):
             p.save(step)
-        if p.stop.requested:
+        if stopping:
             break
     return done

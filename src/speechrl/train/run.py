@@ -75,7 +75,7 @@ def train(config: RunConfig, *, resume: bool = False, listener: Listener | None 
                 f"`task` is {config.task}, but {config.model.path} is a model for {model.task}."
             )
         algorithm = make_algorithm(config.algorithm)
-        rollouts = _make_rollouts(model, algorithm, config, device)
+        rollouts = _make_rollouts(model, algorithm, config)
         learner = Learner(model.language_model, algorithm, config.train, lora_rank=config.model.lora_rank)
         guards = Guards(config.guards, teacher=algorithm.teacher)
         resume_step = (loaded.step if loaded else 0) if resume else None
@@ -105,7 +105,7 @@ def train(config: RunConfig, *, resume: bool = False, listener: Listener | None 
             save=lambda step: checkpoints.save(step, state.collect()),
         )
         done = run_steps(parts, config, device, first_step)
-    if done < config.train.steps:
+    if stop.requested or done < config.train.steps:
         return RunResult(run_dir, done, interrupted=True, evaluation={}, model_dir=None)
     learner.finish()
     content = evaluations.after(before)
@@ -208,10 +208,11 @@ def _open_stream(config: RunConfig, listener: Listener) -> StreamSource:
     return StreamSource(PromptStream(kept.cuts, batch_size=1, seed=config.seed))
 
 
-def _make_rollouts(
-    model: SpeechModel, algorithm: Algorithm, config: RunConfig, device: torch.device
-) -> Rollouts:
-    """The engine with a copy of the policy as it is now, adapters not yet added; or the references, for a teacher."""
+def _make_rollouts(model: SpeechModel, algorithm: Algorithm, config: RunConfig) -> Rollouts:
+    """The engine with a copy of the policy as it is now, adapters not yet added; or the references, for a teacher.
+
+    It begins on the host: its stages bring it onto the device.
+    """
     if algorithm.teacher:
         tokenize = getattr(model, "tokenize", None)
         if tokenize is None:
@@ -223,7 +224,7 @@ def _make_rollouts(
     return TorchEngine(
         model.language_model,
         SamplingParams(rollout.temperature, rollout.top_k, rollout.top_p, rollout.max_new_tokens),
-        device,
+        "cpu",
         torch.bfloat16 if config.train.precision == "bf16" else torch.float32,
         rollout.tokens_per_second,
     )

@@ -51,9 +51,9 @@ class Stages:
         on_gpu = self._device.type == "cuda"
         if on_gpu:
             torch.cuda.reset_peak_memory_stats(self._device)
-        if module is not None and on_gpu:
-            module.to(self._device)
         try:
+            if module is not None and on_gpu:
+                module.to(self._device)
             yield
         finally:
             if on_gpu:

@@ -59,3 +59,12 @@ def test_unknown_key_gets_a_suggestion(speechrl) -> None:
     ended = speechrl("config", "show", QUICKSTART, "train.stepz=3")
     assert ended.code == 2
     assert "train.steps" in ended.err
+
+
+def test_check_knows_the_rewards(speechrl, tmp_path) -> None:
+    shown = speechrl("config", "show", QUICKSTART).out
+    odd = tmp_path / "odd.yaml"
+    odd.write_text(shown.replace("name: accuracy", "name: acuracy"))
+    ended = speechrl("config", "check", odd)
+    assert ended.code == 2
+    assert "odd.yaml: unknown reward 'acuracy'; did you mean 'accuracy'?" in ended.err

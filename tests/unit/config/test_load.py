@@ -57,6 +57,18 @@ def test_unknown_key_names_file_and_nearest_key(good: Path) -> None:
     assert refusal(good) == f"{good}: unknown key `guards.max_kll`. Did you mean `guards.max_kl`?"
 
 
+def test_an_unknown_section_is_blamed_on_the_override_that_made_it(good: Path) -> None:
+    assert "override `trian.steps=1`: unknown key `trian`. Did you mean `train`?" in refusal(
+        good, "trian.steps=1"
+    )
+
+
+def test_of_two_overrides_of_a_key_the_last_counts_and_is_named(good: Path) -> None:
+    told = refusal(good, "train.steps=5", "train.steps=ten")
+    assert "override `train.steps=ten`" in told
+    assert "`train.steps=5`" not in told
+
+
 def test_key_in_the_wrong_section_is_sent_to_the_right_one(good: Path) -> None:
     assert "Did you mean `train.learning_rate`?" in refusal(good, "learning_rate=3")
 

@@ -161,3 +161,76 @@ def test_import_asks_for_a_cut_set_name(folder):
         import_manifest(source, source)
     import_manifest(source, folder / "out.jsonl")
     assert isinstance(CutSet.from_jsonl(folder / "out.jsonl"), CutSet)
+
+
+@pytest.fixture
+def serialised_cut(folder):
+    import_manifest(
+        write_jsonl(folder / "m.jsonl", [{"audio": "wavs/b.flac", "text": "x"}]), folder / "c.jsonl"
+    )
+    return json.loads((folder / "c.jsonl").read_text())
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("gone.wav", "gone.wav cannot be opened"),
+        ("text.wav", "is a text file"),
+        ("none.wav", "holds no samples"),
+        ("four.wav", "has 4 channels, and its recording lists 1"),
+        ("slow.wav", "is sampled at 8000 Hz, and its recording says 16000 Hz"),
+        ("short.wav", "is 0.250 s long, and its recording says 1.000 s"),
+        ("cut.flac", "is truncated"),
+    ],
+)
+def test_a_cut_set_is_held_against_its_files_before_they_are_needed(folder, serialised_cut, name, reason):
+    (folder / "text.wav").write_text("this is a text")
+    sf.write(folder / "none.wav", ramp(0.0), RATE_HZ)
+    sf.write(folder / "four.wav", np.zeros((RATE_HZ, 4)), RATE_HZ)
+    sf.write(folder / "slow.wav", ramp(1.0, 8_000), 8_000)
+    sf.write(folder / "short.wav", ramp(0.25), RATE_HZ)
+    sf.write(folder / "long.flac", ramp(2.0), RATE_HZ)
+    whole = (folder / "long.flac").read_bytes()
+    (folder / "cut.flac").write_bytes(whole[: len(whole) // 2])
+    serialised_cut["recording"]["sources"][0]["source"] = str(folder / name)
+    with pytest.raises(DataError, match=f"row 1 .*audio: .*{reason}"):
+        read_manifest(write_jsonl(folder / "bad.jsonl", [serialised_cut]))
+
+
+@pytest.mark.parametrize(
+    ("changed", "field"),
+    [
+        ({"supervisions": 5}, "supervisions"),
+        ({"supervisions": [7]}, "supervisions"),
+        ({"supervisions": [{"text": 7}]}, "text"),
+        ({"supervisions": [{"language": 7}]}, "language"),
+        ({"supervisions": [{"custom": {"keywords": 5}}]}, "keywords"),
+        ({"tracks": [1]}, "tracks"),
+        ({"recording": {"sources": 5}}, "recording"),
+        ({"duration": "long"}, "audio"),
+        ({"duration": None}, "audio"),
+        ({"start": 9.0}, "audio"),
+        ({"channel": [0, 1], "type": "MultiCut"}, "audio"),
+    ],
+)
+def test_a_cut_of_the_wrong_shape_is_a_bad_row(folder, serialised_cut, changed, field):
+    with pytest.raises(DataError, match=rf"row 1 .*\), {field}: "):
+        read_manifest(write_jsonl(folder / "bad.jsonl", [serialised_cut | changed]))
+
+
+def test_cuts_without_a_language_get_the_one_that_is_given(folder, serialised_cut):
+    del serialised_cut["supervisions"][0]["language"]
+    manifest = write_jsonl(folder / "bare.jsonl", [serialised_cut])
+    assert to_prompt(read_manifest(manifest, "de")[0]).language == "de"
+
+
+def test_kaldi_tables_may_use_tabs(folder):
+    (folder / "wav.scp").write_text("utt\twavs/a.wav\n")
+    (folder / "text").write_text("utt\thello there\n")
+    assert to_prompt(read_manifest(folder)[0]).text == "hello there"
+
+
+def test_a_supervision_manifest_is_not_taken_for_plain_rows(folder):
+    row = {"id": "a", "recording_id": "a", "start": 0.0, "duration": 1.0, "text": "x"}
+    with pytest.raises(DataError, match="unknown kind of manifest"):
+        read_manifest(write_jsonl(folder / "supervisions.jsonl", [row]))

@@ -57,7 +57,7 @@ def test_blank_lines_are_skipped_and_still_counted(tmp_path: Path) -> None:
     ("change", "message"),
     [
         ({"id": None}, "field `id`: None is not text"),
-        ({"id": 3}, "field `id`: 3 is not text; give each row a name"),
+        ({"id": 3.5}, "field `id`: 3.5 is not text; give each row a name"),
         ({"id": ""}, "field `id` is empty"),
         (
             {"reference": None},
@@ -107,3 +107,18 @@ def test_failed_scores_are_null_with_a_reason() -> None:
     assert (row["status"], row["total"], row["terms"]) == ("failed", None, {"raise_on_bad": None})
     assert "no such word" in row["reason"]
     json.dumps(row, allow_nan=False)
+
+
+def test_texts_may_hold_any_separator_and_the_file_a_byte_order_mark(tmp_path: Path) -> None:
+    said = "try\u2028again\x85now"
+    row = json.dumps({"id": "a", "reference": "x", "hypothesis": said}, ensure_ascii=False)
+    (judged,) = score_file(write(tmp_path, "\ufeff" + row))
+    assert judged["counts"]["words"] == 1
+    assert judged["counts"]["insertions"] == 2
+
+
+def test_a_number_may_be_an_id_and_comes_back_as_one() -> None:
+    first, second = score_rows([GOOD | {"id": 7}, GOOD | {"id": "8"}], all_rewards())
+    assert (first["id"], second["id"]) == (7, "8")
+    with pytest.raises(DataError, match="already that of row 1"):
+        score_rows([GOOD | {"id": 7}, GOOD | {"id": "7"}], all_rewards())

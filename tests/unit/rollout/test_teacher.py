@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 import torch
 
 from speechrl.rollout.teacher import TeacherRollouts
@@ -18,3 +19,28 @@ def test_a_teacher_gives_the_reference_once_with_its_end() -> None:
     assert rollout.logprobs == (0.0, 0.0, 0.0)
     assert rollout.ending is Ending.STOP
     assert second.rollouts[0].token_ids == (0,)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("Login incorrect. Please, press 5!", "login incorrect please press 5"),
+        ("Waldo\u2019s party's x-ray", "waldo's party's x ray"),
+        ("'Quoted' words' end", "quoted words end"),
+        (
+            "STRASSE stra\u00dfe \u0939\u093f\u0928\u094d\u0926\u0940",
+            "strasse strasse \u0939\u093f\u0928\u094d\u0926\u0940",
+        ),
+        ("...", ""),
+    ],
+)
+def test_references_are_written_as_a_recogniser_writes(text: str, words: str) -> None:
+    """Capitals and punctuation are unknown tokens of its vocabulary, which the policy must not learn to write."""
+    seen: list[str] = []
+
+    def tokenize(written: str) -> list[int]:
+        seen.append(written)
+        return []
+
+    TeacherRollouts(tokenize, 0).sample([Context("a", torch.zeros(2, 4))], [Prompt("a", "asr", text)], 1, 1)
+    assert seen == [words]

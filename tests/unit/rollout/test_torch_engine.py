@@ -163,3 +163,27 @@ def test_dropout_is_off_although_the_policy_trains() -> None:
     contexts, prompts = make(2)
     sampler = engine(toy_language_model().train())  # attention dropout 0.1
     assert gaps(toy_language_model(), sampler.sample(contexts, prompts, 4, 1)).mean() < 1e-5
+
+
+def test_bf16_leaves_the_tables_of_positions_exact() -> None:
+    """Rounded rotary frequencies turn by radians at the far end of long audio; the learner's are float32."""
+    sampler = engine(dtype=torch.bfloat16)
+    buffers, own = dict(toy_language_model().named_buffers()), dict(sampler._model.named_buffers())
+    assert buffers
+    for name, value in buffers.items():
+        assert torch.equal(own[name], value), name
+    assert {weight.dtype for weight in sampler._model.parameters()} == {torch.bfloat16}
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_it_moves_with_its_dtype_and_attends_as_the_device_likes(dtype: torch.dtype) -> None:
+    sampler = engine(dtype=dtype)
+    here = sampler._model.causal_lm.config._attn_implementation
+    assert sampler.to(torch.device("meta")) is sampler
+    assert sampler._model.device.type == "meta"
+    assert {weight.dtype for weight in sampler._model.parameters()} == {dtype}
+    assert sampler._model.causal_lm.config._attn_implementation == "sdpa"
+    sampler._model.to_empty(device="cpu")
+    sampler.to(torch.device("cpu"))
+    assert sampler._model.causal_lm.config._attn_implementation == here
+    sampler.load(toy_language_model().state_dict(), 1)

@@ -47,6 +47,18 @@ def test_only_the_newest_are_kept(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["step-000002", "step-000010"]
 
 
+def test_a_damaged_later_one_never_pushes_out_what_was_just_saved(tmp_path: Path) -> None:
+    store = Checkpoints(tmp_path, keep=2)
+    for step in (4, 6):
+        store.save(step, state(step))
+    truncate(tmp_path / "step-000006" / TENSORS)
+    again = Checkpoints(tmp_path, keep=1)
+    again.save(5, state(5.0))
+    loaded = again.load_latest()
+    assert loaded is not None
+    assert loaded.step == 5
+
+
 def test_a_step_can_be_saved_again(tmp_path: Path) -> None:
     store = Checkpoints(tmp_path, keep=2)
     store.save(1, state(1.0))

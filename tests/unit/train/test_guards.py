@@ -66,3 +66,11 @@ def test_state_survives_json() -> None:
     second.load_state_dict(json.loads(json.dumps(first.state_dict())))
     assert second.state_dict() == first.state_dict()
     assert alarms(second, 2, kl=5.0) == ()
+
+
+def test_a_step_without_a_sample_is_told_and_does_not_count_as_non_finite() -> None:
+    guards = Guards(GuardsConfig(max_skipped_steps=0))
+    (sentence,) = guards.review(1, StepReport(metrics={"non_finite": 0.0}, updated=False)).alarms
+    assert "length_cut" in sentence
+    guards.stop_if_hopeless(1)
+    assert guards.review(2, StepReport(metrics={"non_finite": 0.0}, updated=False)).alarms == ()

@@ -18,7 +18,8 @@ from speechrl.types import Ending
 
 if TYPE_CHECKING:
     from speechrl.algorithms.base import Loss, PolicyBatch
-    from speechrl.models.language_model import LanguageModel
+    from speechrl.models.language_model import CompletionScores, LanguageModel
+    from speechrl.train.microbatches import MicroBatch
     from speechrl.types import Sample
 
 ADVANTAGES = [[1.0, -1.0, 0.5, -0.5], [2.0, -2.0, 0.0, 0.0], [0.3, 0.3, -0.3, -0.3]]
@@ -213,3 +214,21 @@ def test_saved_and_loaded_it_goes_on_bit_for_bit(lora_rank: int) -> None:
     assert second.update(samples, 2) == expected
     for name, value in first.weights().items():
         assert torch.equal(value, second.weights()[name]), name
+
+
+@pytest.mark.parametrize("lora_rank", [0, 4])
+def test_the_reference_reads_a_batch_once_however_many_updates(lora_rank: int) -> None:
+    model = toy_language_model()
+    samples = toy_samples(model, ADVANTAGES)
+    teacher = learner(model, lora_rank, updates_per_batch=3, tokens_per_microbatch=1)
+    calls: list[int] = []
+    original = teacher._score_reference
+
+    def spy(batch: MicroBatch) -> CompletionScores:
+        calls.append(batch.samples[0].group)
+        return original(batch)
+
+    teacher._score_reference = spy  # type: ignore[method-assign]
+    kl = teacher.update(samples, 1).metrics["kl"]
+    assert sorted(calls) == [0, 1, 2]
+    assert kl > 0

@@ -37,3 +37,37 @@ def test_on_the_cpu_nothing_moves() -> None:
 def test_devices() -> None:
     assert choose_device("cpu").type == "cpu"
     assert choose_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
+
+
+@pytest.fixture
+def pretended_gpu(monkeypatch: pytest.MonkeyPatch) -> torch.device:
+    for name in ("reset_peak_memory_stats", "synchronize"):
+        monkeypatch.setattr(torch.cuda, name, lambda device: None)
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device: 7)
+    return torch.device("cuda")
+
+
+class Traveller:
+    def __init__(self, *, too_large: bool = False) -> None:
+        self.visited: list[str] = []
+        self._too_large = too_large
+
+    def to(self, device: torch.device, /) -> None:
+        self.visited.append(device.type)
+        if self._too_large and device.type == "cuda":
+            raise torch.OutOfMemoryError("no room")
+
+
+def test_a_module_is_on_the_gpu_inside_and_leaves(pretended_gpu: torch.device) -> None:
+    stage, module = Stages(pretended_gpu), Traveller()
+    with stage("sample", module):
+        assert module.visited == ["cuda"]
+    assert module.visited == ["cuda", "cpu"]
+    assert stage.memory_bytes["sample"] == 7.0
+
+
+def test_a_module_that_came_only_in_part_leaves_too(pretended_gpu: torch.device) -> None:
+    module = Traveller(too_large=True)
+    with pytest.raises(torch.OutOfMemoryError), Stages(pretended_gpu)("update", module):
+        raise AssertionError("entered")
+    assert module.visited == ["cuda", "cpu"]

@@ -1,7 +1,7 @@
 """Make the starter recogniser again, from text to weights: `make starter`.
 
-Three steps: speak the corpus (needs flite and espeak-ng), run the frozen encoder over it, train. The first two are
-resumable. Minutes and data are in the model card beside this file.
+Three steps: speak the corpus (needs flite and espeak-ng), run the frozen encoder over it, train in two cycles of a
+falling learning rate. The first two steps are resumable. Minutes and data are in the model card beside this file.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from pathlib import Path
 from speechrl.starter.asr import corpus, frames, sft
 
 HERE = Path(__file__).parent
+SECOND_LEARNING_RATE = 6e-4
 
 
 def main() -> None:
@@ -22,7 +23,6 @@ def main() -> None:
     )
     parser.add_argument("--out", type=Path, default=HERE, help="folder of the recogniser")
     parser.add_argument("--hours", type=float, default=24.0, help="hours of synthetic speech")
-    parser.add_argument("--epochs", type=float, default=sft.EPOCHS, help="passes over the corpus")
     parser.add_argument("--seed", type=int, default=1, help="seed of everything")
     parser.add_argument("--workers", type=int, default=2, help="processes")
     arguments = parser.parse_args()
@@ -30,10 +30,18 @@ def main() -> None:
     speech, states = arguments.work / "corpus", arguments.work / "frames"
     corpus.main(["--out", str(speech), "--hours", str(arguments.hours), "--seed", seed, "--workers", workers])
     frames.main(["--corpus", str(speech), "--out", str(states), "--seed", seed, "--workers", workers])
-    out, epochs = str(arguments.out), str(arguments.epochs)
-    sft.main(
-        ["--frames", str(states), "--out", out, "--epochs", epochs, "--seed", seed, "--workers", workers]
-    )
+    first = arguments.work / "first"
+    common = ["--frames", str(states), "--workers", workers]
+    sft.main([*common, "--out", str(first), "--seed", seed])
+    second = [
+        "--init",
+        str(first),
+        "--learning-rate",
+        str(SECOND_LEARNING_RATE),
+        "--seed",
+        str(arguments.seed + 1),
+    ]
+    sft.main([*common, "--out", str(arguments.out), *second])
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 CONDITIONS = {"clean": 0.35, "noise": 0.40, "telephone": 0.15, "telephone+noise": 0.10}
-JOINED_SHARE = 0.08
+JOINING_PROBABILITY = 0.08 / 3
 MAX_JOINED_S = 28.0
 SNR_RANGE_DB = (3.0, 30.0)
 ENCODER = "openai/whisper-tiny.en"
@@ -44,11 +44,11 @@ class Clip:
 
 
 def join_neighbours(clips: Sequence[Clip], rng: np.random.Generator) -> list[Clip]:
-    """Replace a share of the clips by themselves and 1 to 6 followers, with pauses of 0.2 to 1.2 s between."""
+    """Replace some clips by themselves and 1 to 6 followers, with pauses of 0.2 to 1.2 s between."""
     joined: list[Clip] = []
     index = 0
     while index < len(clips):
-        wanted = int(rng.integers(2, 8)) if rng.random() < JOINED_SHARE / 3 else 1
+        wanted = int(rng.integers(2, 8)) if rng.random() < JOINING_PROBABILITY else 1
         parts, texts = [clips[index].audio], [clips[index].text]
         index += 1
         while len(texts) < wanted and index < len(clips):
