@@ -1,0 +1,67 @@
+"""What `speechrl quickstart asr` gives, seed by seed.
+
+    python benchmarks/quickstart_asr.py --seeds 1 2 3
+
+writes `benchmarks/results/quickstart_asr.json`. A seed whose run directory is finished is not run again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from speechrl.report.environment import describe_environment
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def main() -> None:
+    """Run and collect."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
+    parser.add_argument(
+        "--work", type=Path, default=Path("runs/quickstart_asr_seeds"), help="run directories"
+    )
+    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results" / "quickstart_asr.json")
+    arguments = parser.parse_args()
+    rows = []
+    for seed in arguments.seeds:
+        folder = arguments.work / f"seed-{seed}"
+        command = [
+            sys.executable,
+            "-m",
+            "speechrl.cli",
+            "quickstart",
+            "asr",
+            "--seed",
+            str(seed),
+            "--output",
+            str(folder),
+        ]
+        row: dict[str, object] = {"seed": seed}
+        if not (folder / "evaluation.json").is_file():
+            began = time.monotonic()
+            subprocess.run(command, check=True)
+            row["wall_s"] = round(time.monotonic() - began, 1)
+        content = json.loads((folder / "evaluation.json").read_text())
+        rows.append(row | {key: content[key] for key in ("before", "after", "paired")})
+    environment = describe_environment()
+    content = {
+        "command": " ".join(["python benchmarks/quickstart_asr.py", *sys.argv[1:]]),
+        "commit": environment["commit"],
+        "machine": environment,
+        "seeds": arguments.seeds,
+        "rows": rows,
+    }
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    arguments.out.write_text(json.dumps(content, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
