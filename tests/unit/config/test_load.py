@@ -144,7 +144,7 @@ def test_package_paths() -> None:
 
 def test_loading_needs_no_torch() -> None:
     code = "import sys, speechrl.config.load; sys.exit('torch' in sys.modules)"
-    subprocess.run([sys.executable, "-c", code], check=True)
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 @pytest.mark.parametrize(

@@ -26,12 +26,16 @@ def test_a_failing_stage_is_measured_and_lets_the_failure_through() -> None:
 
 
 def test_on_the_cpu_nothing_moves() -> None:
-    class Immovable(nn.Module):
-        def to(self, *args: object, **kwargs: object) -> nn.Module:
-            raise AssertionError("moved")
+    moves: list[object] = []
 
-    with Stages(torch.device("cpu"))("encode", Immovable()):
-        pass
+    class Watched(nn.Module):
+        def to(self, *args: object, **kwargs: object) -> nn.Module:
+            moves.append(args)
+            return self
+
+    with Stages(torch.device("cpu"))("encode", Watched()):
+        assert moves == []
+    assert moves == []
 
 
 def test_devices() -> None:
