@@ -169,7 +169,7 @@ def test_disk_full_while_the_model_is_written(speechrl, tiny_config, tmp_path, m
     def disk_full(*_: object) -> None:
         raise SafetensorError("No space left on device (os error 28)")
 
-    monkeypatch.setattr("speechrl.models.asr.recogniser.Recogniser.save", disk_full)
+    monkeypatch.setattr("speechrl.models.asr.recogniser.save_file", disk_full)
     ended = speechrl("train", tiny_config)
     assert_refused(ended, CheckpointError, "run/model", "No space left", "--resume")
     monkeypatch.undo()

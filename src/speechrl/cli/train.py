@@ -10,7 +10,6 @@ from rich.console import Console
 
 from speechrl.cli.comparison import print_comparison
 from speechrl.cli.output import hush_libraries, print_json, print_plain
-from speechrl.errors import CheckpointError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,27 +57,14 @@ def train_command(
 
 
 def run_watched(config: RunConfig, *, resume: bool = False) -> RunResult:
-    """Train under a live progress line on stderr, so that stdout stays free for the result; then write the report.
-
-    Raises:
-        CheckpointError: The trained model cannot be written; the run's last checkpoint holds it.
-        SpeechRLError: As `train.run.train`.
-    """
-    from safetensors import SafetensorError
-
+    """Train under a live progress line on stderr, so that stdout stays free for the result; then write the report."""
     from speechrl.report.page import write_report
     from speechrl.report.progress import ProgressListener
     from speechrl.train.run import train
 
     hush_libraries()
-    try:
-        with ProgressListener(Console(stderr=True)) as listener:
-            result = train(config, resume=resume, listener=listener)
-    except SafetensorError as error:  # of a full disk it makes no OSError
-        raise CheckpointError(
-            f"{config.output}/model: the weights cannot be written ({error}). The run is in its newest checkpoint: "
-            "make room, then give the same command with --resume"
-        ) from error
+    with ProgressListener(Console(stderr=True)) as listener:
+        result = train(config, resume=resume, listener=listener)
     write_report(result.run_dir)
     return result
 
