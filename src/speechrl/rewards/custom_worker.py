@@ -11,6 +11,7 @@ import difflib
 import importlib
 import importlib.util
 import inspect
+import io
 import os
 import sys
 import threading
@@ -77,6 +78,9 @@ def main(descriptor: int, parent: int) -> None:
     """
     # What the reward prints must not mix with the program's own answer on stdout.
     os.dup2(2, 1)
+    # Into a file or pipe it would be held back in blocks, and lost when the worker is killed.
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)
     connection: Connection[Any, Any] = Connection(descriptor)
     threading.Thread(target=_end_with_parent, args=(parent,), daemon=True).start()
     try:
