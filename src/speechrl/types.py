@@ -76,10 +76,16 @@ class Context:
     Attributes:
         prompt_id: The prompt it was made from.
         embeddings_TD: Prompt embeddings of a decoder-only model, shape (positions, width), on the CPU, detached.
+        positions_T: Where they lie on the axis of the model's rotary positions, float32, shape (positions,); None is
+            0, 1, 2 ... A completion goes on at the last of them + 1. (TTS lays its text out over the time in which it
+            will be spoken.)
+        voice_D: TTS: embedding of the reference voice, which the decoder needs once more. None for ASR.
     """
 
     prompt_id: str
     embeddings_TD: Tensor
+    positions_T: Tensor | None = None
+    voice_D: Tensor | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,16 +120,18 @@ class Output:
     """What a reward sees of a rollout: ASR a transcript, TTS a waveform.
 
     Attributes:
-        text: The transcript (ASR), or the text that was to be spoken (TTS).
+        text: The transcript (ASR); empty for TTS, where `Prompt.text` is what was to be spoken.
         ending: Copied from the rollout.
         length: Tokens of the rollout, the end token not counted.
-        waveform: Mono float32 samples, or None for ASR.
+        token_ids: TTS: the speech tokens, without the end token. Empty for ASR.
+        waveform: TTS: mono float32 samples, or None where no reward listens. None for ASR.
         sample_rate_hz: Rate of `waveform`.
     """
 
     text: str
     ending: Ending
     length: int
+    token_ids: tuple[int, ...] = ()
     waveform: np.ndarray | None = None
     sample_rate_hz: int = 16_000
 
@@ -138,6 +146,7 @@ class Score:
         status: OK, or FAILED when any term could not be computed.
         reason: Why it failed; empty when OK.
         metrics: Numbers worth logging that are not rewards (`wer`, counts of errors).
+        heard: TTS: what the reward's recogniser took the speech for; empty where none listened, and for ASR.
     """
 
     total: float
@@ -145,6 +154,7 @@ class Score:
     status: ScoreStatus = ScoreStatus.OK
     reason: str = ""
     metrics: Mapping[str, float] = field(default_factory=dict)
+    heard: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,6 +57,9 @@ class RolloutConfig(Section):
         0.0,
         description="If > 0 the limit is also this many tokens per second of audio (+ 8): cuts runaway loops early",
     )
+    tokens_per_character: NonNegativeFloat = Field(
+        0.0, description="TTS: if > 0 the limit is also this many speech tokens per character of text (+ 8)"
+    )
 
 
 class RewardConfig(Section):
@@ -72,15 +75,48 @@ class RewardsConfig(Section):
     """How outputs are judged."""
 
     terms: list[RewardConfig] = Field(min_length=1, description="Terms of the weighted sum")
+    combine: Literal["sum", "harmonic", "normalised"] = Field(
+        "sum",
+        description="Weighted sum; weighted harmonic mean of terms in (0, 1]; or each term normalised inside its "
+        "group, then summed by weight",
+    )
     max_failed_share: Share = Field(
         0.25, description="The run stops when a larger share of a step's scores failed"
+    )
+
+
+class DiffROConfig(Section):
+    """The differentiable reward of `diffro` and `hybrid`."""
+
+    reward_model: str = Field(
+        "package:starter/token2text",
+        description="Folder of a Token2Text model over the policy's speech tokens",
+    )
+    weight: NonNegativeFloat = Field(1.0, description="Hybrid: factor of the DiffRO loss beside GRPO's (w)")
+    filter: Literal["none", "advantage", "stopped", "both"] = Field(
+        "both",
+        description="Hybrid: which samples DiffRO takes: all, those of positive advantage, those that stopped, or both",
+    )
+    relaxation: Literal["straight_through", "soft"] = Field(
+        "straight_through",
+        description="Gumbel-Softmax: hard one-hots with soft gradients, or soft throughout",
+    )
+    temperature: PositiveFloat = Field(1.0, description="Of the Gumbel-Softmax")
+    final_temperature: PositiveFloat | None = Field(
+        None, description="Anneal the temperature linearly to this by the last step"
+    )
+    heads: dict[str, float] = Field(
+        default_factory=dict, description="MTR: weights of further heads of the reward model, by name"
     )
 
 
 class AlgorithmConfig(Section):
     """How rewards become a loss."""
 
-    name: Literal["grpo", "gspo", "mwer", "sft"] = Field("grpo", description="Which maths")
+    name: Literal["grpo", "gspo", "mwer", "sft", "diffro", "hybrid"] = Field(
+        "grpo", description="Which maths"
+    )
+    diffro: DiffROConfig = DiffROConfig()
     std: Literal["sample", "none"] = Field(
         "sample", description="Advantage: divide by the group's sample standard deviation (ddof 1), or not"
     )
@@ -155,6 +191,19 @@ class EvaluationConfig(Section):
     batch_size: PositiveInt = Field(32, description="Utterances decoded at once")
     beam: PositiveInt = Field(1, description="Beam width; 1 is greedy")
     max_new_tokens: PositiveInt = Field(128, description="Token limit of a hypothesis")
+    temperature: NonNegativeFloat = Field(
+        0.8,
+        description="TTS: sampling temperature of the speech tokens; 0 is greedy (ASR is always greedy or beam)",
+    )
+    top_k: NonNegativeInt = Field(25, description="TTS: sample among the k most likely tokens; 0 is off")
+    seeds: list[NonNegativeInt] = Field(
+        default_factory=lambda: [1], description="TTS: every sentence is spoken once per sampling seed"
+    )
+    judges: list[str] = Field(
+        default_factory=lambda: ["whisper-tiny.en"],
+        description="TTS: recognisers that listen; the first gives judge_wer. None of them may be a reward",
+    )
+    vocoder: Literal["fast", "hifigan"] = Field("hifigan", description="TTS: which vocoder the judges hear")
     every: NonNegativeInt = Field(0, description="Steps between evaluations during training; 0 is none")
     before: bool = Field(True, description="Evaluate the model as it was loaded")
     bootstrap: PositiveInt = Field(2000, description="Resamples of the intervals and the paired test")

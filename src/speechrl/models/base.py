@@ -49,8 +49,13 @@ class SpeechModel(Protocol):
         """Run the frozen encoder once per prompt, without gradients; contexts are in host memory, one per prompt."""
         ...
 
-    def decode(self, groups: Sequence[Group]) -> list[list[Output]]:
-        """Turn rollouts into what rewards see: one list per group, in the order of its rollouts."""
+    def decode(self, groups: Sequence[Group], *, audio: bool = True) -> list[list[Output]]:
+        """Turn rollouts into what rewards see: one list per group, in the order of its rollouts.
+
+        Args:
+            groups: Contexts and rollouts.
+            audio: TTS: whether to make sound; without it outputs hold their speech tokens alone.
+        """
         ...
 
     def save(self, folder: Path) -> None:

@@ -71,9 +71,9 @@ class EncodeOnce:
                 self._held_bytes += size
         return [made.get(key) or self._contexts[key] for key in keys]
 
-    def decode(self, groups: Sequence[Group]) -> list[list[Output]]:
+    def decode(self, groups: Sequence[Group], *, audio: bool = True) -> list[list[Output]]:
         """See `models.base.SpeechModel`."""
-        return self._model.decode(groups)
+        return self._model.decode(groups, audio=audio)
 
     def save(self, folder: Path) -> None:
         """See `models.base.SpeechModel`."""

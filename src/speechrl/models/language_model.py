@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
     from transformers.cache_utils import Cache
 
+    from speechrl.types import Context
+
 
 @dataclass(frozen=True, slots=True)
 class Prefix:
@@ -34,13 +36,13 @@ class Prefix:
     Attributes:
         cache: Keys and values, in the dtype of the forward pass; part of the autograd graph when that was recorded.
         mask_BT: True on slots of the cache that hold a position, False on the padding at the left.
-        lengths_B: Positions read, padding not counted: the position of the next token.
+        next_position_B: Position of the next token; int64, or float32 where a context brings positions of its own.
         logits_BV: Prediction of the next token.
     """
 
     cache: Cache
     mask_BT: Tensor
-    lengths_B: Tensor
+    next_position_B: Tensor
     logits_BV: Tensor
 
     def select(self, rows_N: Tensor, *, in_place_growth: bool = False) -> Prefix:
@@ -53,7 +55,7 @@ class Prefix:
         return Prefix(
             cache=select_rows(self.cache, rows_N, in_place_growth=in_place_growth),
             mask_BT=self.mask_BT[rows_N],
-            lengths_B=self.lengths_B[rows_N],
+            next_position_B=self.next_position_B[rows_N],
             logits_BV=self.logits_BV[rows_N],
         )
 
@@ -119,43 +121,51 @@ class LanguageModel(nn.Module):
         embeddings: Tensor = self._embedding(token_ids.to(self.device))
         return embeddings
 
-    def prefill(self, contexts: Sequence[Tensor]) -> Prefix:
+    def prefill(self, contexts: Sequence[Tensor | Context]) -> Prefix:
         """Read each context once.
 
         Args:
             contexts: B >= 1 prompt embeddings of shape (T_i, D) with T_i >= 1, on any device, of any floating dtype;
-                they are brought to the device and dtype of the weights, and gradients flow back to them.
+                they are brought to the device and dtype of the weights, and gradients flow back to them. A record
+                may bring positions of its own.
 
         Raises:
-            ModelError: A context is empty or of another width, or the model gives no cache back.
+            ModelError: A context is empty or of another width, or brings positions to a model that takes none; or the
+                model gives no cache back.
         """
-        for index, context in enumerate(contexts):
+        placed = [None if isinstance(context, torch.Tensor) else context.positions_T for context in contexts]
+        read = [
+            context if isinstance(context, torch.Tensor) else context.embeddings_TD for context in contexts
+        ]
+        for index, context in enumerate(read):
             if context.ndim != 2 or context.shape[0] == 0 or context.shape[1] != self.width:
                 raise ModelError(
                     f"context {index} has shape {tuple(context.shape)}: expected (positions >= 1, {self.width})"
                 )
         weight = self._embedding.weight
-        lengths_B = torch.tensor([len(context) for context in contexts], device=weight.device)
-        longest = int(max(len(context) for context in contexts))
+        lengths_B = torch.tensor([len(context) for context in read], device=weight.device)
+        longest = int(max(len(context) for context in read))
         embeddings_BTD = torch.stack(
             [
                 nn.functional.pad(context.to(weight.device, weight.dtype), (0, 0, longest - len(context), 0))
-                for context in contexts
+                for context in read
             ]
         )
         slots_T = torch.arange(longest, device=weight.device)
         padding_B1 = longest - lengths_B[:, None]
         mask_BT = slots_T >= padding_B1
+        positions_BT, next_position_B = (slots_T - padding_B1).clamp_min(0), lengths_B
+        if any(own is not None for own in placed):
+            positions_BT = self._own_positions(positions_BT, lengths_B.tolist(), placed)
+            next_position_B = positions_BT[:, -1] + 1
         cache = DynamicCache(config=self.causal_lm.config)
-        logits_B1V = self._forward(
-            cache, mask_BT, (slots_T - padding_B1).clamp_min(0), only_last=True, inputs_embeds=embeddings_BTD
-        )
+        logits_B1V = self._forward(cache, mask_BT, positions_BT, only_last=True, inputs_embeds=embeddings_BTD)
         if cache.get_seq_length() != longest:
             raise ModelError(
                 "the language model filled no cache during prefill: switch its activation checkpointing off "
                 "(`causal_lm.activation_checkpointing_disable()`)"
             )
-        return Prefix(cache, mask_BT, lengths_B, logits_B1V[:, -1])
+        return Prefix(cache, mask_BT, next_position_B, logits_B1V[:, -1])
 
     def append(self, prefix: Prefix, tokens_B: Tensor) -> Prefix:
         """Read one more token in every row: the step of a decoder. It uses `prefix` up, whose cache grows in place.
@@ -166,9 +176,9 @@ class LanguageModel(nn.Module):
         """
         mask_BT = nn.functional.pad(prefix.mask_BT, (0, 1), value=True)
         logits_B1V = self._forward(
-            prefix.cache, mask_BT, prefix.lengths_B[:, None], input_ids=tokens_B[:, None]
+            prefix.cache, mask_BT, prefix.next_position_B[:, None], input_ids=tokens_B[:, None]
         )
-        return Prefix(prefix.cache, mask_BT, prefix.lengths_B + 1, logits_B1V[:, -1])
+        return Prefix(prefix.cache, mask_BT, prefix.next_position_B + 1, logits_B1V[:, -1])
 
     def extend(self, prefix: Prefix, completions: Sequence[Sequence[Sequence[int]]]) -> Tensor:
         """Continue each context with its completions, all from the one prefill, which stays usable.
@@ -187,7 +197,7 @@ class LanguageModel(nn.Module):
 
     def score(
         self,
-        contexts: Sequence[Tensor],
+        contexts: Sequence[Tensor | Context],
         completions: Sequence[Sequence[Sequence[int]]],
         *,
         keep_logits: bool = False,
@@ -227,12 +237,29 @@ class LanguageModel(nn.Module):
             entropy_NL=torch.cat([entropy for _, entropy in parts], dim=1) * mask_NL,
         )
 
+    def _own_positions(
+        self, positions_BT: Tensor, lengths: Sequence[int], placed: Sequence[Tensor | None]
+    ) -> Tensor:
+        """The positions that contexts bring, in place of the usual ones; float32."""
+        if not self._takes_positions:
+            raise ModelError(
+                "a context brings positions of its own, but the forward pass of this language model takes no "
+                "`position_ids`"
+            )
+        positions_BT = positions_BT.float()
+        for row, own_T in enumerate(placed):
+            if own_T is not None:
+                positions_BT[row, -lengths[row] :] = own_T.to(positions_BT)
+        return positions_BT
+
     def _flatten(
         self, prefix: Prefix, completions: Sequence[Sequence[Sequence[int]]]
     ) -> tuple[Tensor, Tensor]:
         """Right-padded token ids of shape (N, L >= 1), and the context that each row continues."""
-        if len(completions) != len(prefix.lengths_B):
-            raise ModelError(f"{len(completions)} groups of completions for {len(prefix.lengths_B)} contexts")
+        if len(completions) != len(prefix.next_position_B):
+            raise ModelError(
+                f"{len(completions)} groups of completions for {len(prefix.next_position_B)} contexts"
+            )
         rows = [row for row, group in enumerate(completions) for _ in group]
         if not rows:
             raise ModelError("there is no completion to score")
@@ -249,7 +276,7 @@ class LanguageModel(nn.Module):
         if steps == 0:
             return None
         mask_NT = nn.functional.pad(prefix.mask_BT[rows_N], (0, steps), value=True)
-        positions_NK = prefix.lengths_B[rows_N, None] + torch.arange(steps, device=self.device)
+        positions_NK = prefix.next_position_B[rows_N, None] + torch.arange(steps, device=self.device)
         cache = select_rows(prefix.cache, rows_N, in_place_growth=False)
         return self._forward(cache, mask_NT, positions_NK, input_ids=inputs_NK)
 

@@ -83,7 +83,7 @@ def _search(
     language_model: LanguageModel, contexts: Sequence[Context], width: int, limit: int, length_power: float
 ) -> list[Rollout]:
     device = language_model.device
-    prefix = language_model.prefill([context.embeddings_TD for context in contexts])
+    prefix = language_model.prefill(contexts)
     prefix = prefix.select(
         torch.arange(len(contexts), device=device).repeat_interleave(width), in_place_growth=True
     )

@@ -42,7 +42,8 @@ class TorchEngine:
         device: Where the copy lives until `to` moves it.
         dtype: Of the copy's weights, float32 or bfloat16. Log-probabilities are computed in float32 either way.
         tokens_per_second: If > 0, a rollout is also cut at this many tokens per second of its prompt's audio, plus
-            `SPARE_TOKENS`.
+            `SPARE_TOKENS`. Of no effect on TTS, whose audio is a reference voice.
+        tokens_per_character: The same for TTS, by characters of the text.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class TorchEngine:
         device: torch.device | str,
         dtype: torch.dtype,
         tokens_per_second: float = 0.0,
+        tokens_per_character: float = 0.0,
     ) -> None:
         self._model = copy.deepcopy(language_model).eval().requires_grad_(False)
         # Weights only: rotary frequencies in half precision would turn far positions by radians.
@@ -60,6 +62,7 @@ class TorchEngine:
         self.to(torch.device(device))
         self._params = params
         self._tokens_per_second = tokens_per_second
+        self._tokens_per_character = tokens_per_character
         self.step = 0
 
     def sample(
@@ -118,10 +121,13 @@ class TorchEngine:
         return self
 
     def _limit(self, prompt: Prompt) -> int:
-        if self._tokens_per_second <= 0.0:
+        if prompt.task == "tts":
+            expected = len(prompt.text) * self._tokens_per_character
+        else:
+            expected = prompt.duration_s * self._tokens_per_second
+        if expected <= 0.0:
             return self._params.max_new_tokens
-        by_duration = math.ceil(prompt.duration_s * self._tokens_per_second) + SPARE_TOKENS
-        return min(self._params.max_new_tokens, by_duration)
+        return min(self._params.max_new_tokens, math.ceil(expected) + SPARE_TOKENS)
 
     @torch.inference_mode()
     def _decode(
@@ -136,7 +142,7 @@ class TorchEngine:
         if not rows:
             return []
         model, device = self._model, self._model.device
-        prefix = model.prefill([context.embeddings_TD for context in contexts])
+        prefix = model.prefill(contexts)
         # A group of one needs no copy of its context, but storage that grows in place all the same.
         prefix = prefix.select(torch.tensor(rows, device=device), in_place_growth=True)
         tokens_NL = torch.zeros(len(rows), max(limits), dtype=torch.long, device=device)

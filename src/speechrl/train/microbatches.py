@@ -9,9 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from torch import Tensor
-
-    from speechrl.types import Sample
+    from speechrl.types import Context, Sample
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +30,9 @@ class MicroBatch:
         return [sample for group in self.groups for sample in group]
 
     @property
-    def contexts(self) -> list[Tensor]:
+    def contexts(self) -> list[Context]:
         """One context per group."""
-        return [group[0].context.embeddings_TD for group in self.groups]
+        return [group[0].context for group in self.groups]
 
     @property
     def completions(self) -> list[list[tuple[int, ...]]]:

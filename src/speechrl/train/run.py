@@ -227,4 +227,5 @@ def _make_rollouts(model: SpeechModel, algorithm: Algorithm, config: RunConfig) 
         "cpu",
         torch.bfloat16 if config.train.precision == "bf16" else torch.float32,
         rollout.tokens_per_second,
+        rollout.tokens_per_character,
     )

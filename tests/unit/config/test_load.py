@@ -84,7 +84,7 @@ def test_hopeless_key_lists_the_known_ones(good: Path) -> None:
         ("train.steps=true", "must be a whole number, not True (true/false)"),
         ("train.steps=0", "must be a number greater than 0, not 0"),
         ("train.learning_rate=", "must be a number, not nothing (an empty value)"),
-        ("algorithm.name=ppo", "must be one of 'grpo', 'gspo', 'mwer' or 'sft'"),
+        ("algorithm.name=ppo", "must be one of 'grpo', 'gspo', 'mwer', 'sft', 'diffro' or 'hybrid'"),
         ("train=5", "`train` must be a section"),
         ("rewards.terms=[]", "must be at least 1 entry"),
         ("rewards.terms.3.weight=1", "is a list of 1; use a number from 0 to 0, not `3`"),

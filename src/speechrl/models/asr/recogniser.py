@@ -108,8 +108,8 @@ class Recogniser:
             for prompt, positions in zip(prompts, embeddings, strict=True)
         ]
 
-    def decode(self, groups: Sequence[Group]) -> list[list[Output]]:
-        """Detokenise every rollout."""
+    def decode(self, groups: Sequence[Group], *, audio: bool = True) -> list[list[Output]]:  # noqa: ARG002
+        """Detokenise every rollout; there is no sound to make."""
         return [[self.transcript(rollout) for rollout in group.rollouts] for group in groups]
 
     def transcript(self, rollout: Rollout) -> Output:
