@@ -8,6 +8,8 @@ A set is named by its manifest and what is made of it, e.g. `data/asterisk_en/te
 | `#noise` | every item under babble, pink noise or hum at 0 to 10 dB |
 | `#telephone` | every item in a telephone's band, 300 to 3400 Hz at 8 kHz |
 | `#silence` | 20 clips of silence, noise and hum of 2 to 10 s, with empty text |
+
+`#long@7` is the same made with seed 7: other joints, other noise, other ids. So a few recordings give many long items.
 """
 
 from __future__ import annotations
@@ -47,13 +49,19 @@ SILENT_RANGE_S = (2.0, 10.0)
 def read_set(name: str | Path, seed: int = 0, language: str = "en") -> CutSet:
     """Read a manifest, or a set derived from one: `MANIFEST#long`, `#noise`, `#telephone`, `#silence`.
 
-    A `package:` path names what ships with speechrl.
+    `#KIND@SEED` takes its own seed in place of `seed`, and puts it into the ids. A `package:` path names what ships with speechrl.
 
     Raises:
         ConfigError: A `package:` path that does not ship.
         DataError: As in `read_manifest`, or an unknown ending.
     """
-    path, _, kind = str(name).partition("#")
+    path, _, ending = str(name).partition("#")
+    kind, at, own_seed = ending.partition("@")
+    if at:
+        if not own_seed.isdecimal():
+            raise DataError(f"{name}: the seed after @ is {own_seed!r}; give a whole number, as in #long@7")
+        made = read_set(f"{path}#{kind}", int(own_seed), language)
+        return CutSet.from_cuts([_renamed(cut, f"{cut.id}@{own_seed}") for cut in made])
     cuts = read_manifest(resolve_path(path), language)
     match kind:
         case "":
@@ -186,6 +194,11 @@ def _join(name: str, prompts: Sequence[Prompt], pauses_s: Sequence[float]) -> Cu
     return _to_cut(
         name, np.concatenate(parts), Prompt(name, "asr", text, prompts[0].language, tuple(keywords))
     )
+
+
+def _renamed(cut: Cut, name: str) -> Cut:
+    cut.id = name
+    return cut
 
 
 def _to_cut(name: str, audio_S: NDArray[np.float32], said: Prompt) -> Cut:

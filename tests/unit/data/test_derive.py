@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-from speechrl.data.derive import join_long, read_set
+from speechrl.data.derive import join_long, read_set, read_sets
 from speechrl.data.manifests import read_manifest
 from speechrl.data.prompts import to_prompt
 from speechrl.errors import DataError
@@ -90,3 +90,17 @@ def test_unknown_set_and_too_little_audio_are_refused(manifest):
         read_set(f"{manifest}#loud")
     with pytest.raises(DataError, match="a long set needs more"):
         join_long(read_manifest(manifest).subset(first=2))
+
+
+def test_a_seed_of_its_own_makes_other_items_with_other_ids(manifest):
+    once, again = read_set(f"{manifest}#long@7"), read_set(f"{manifest}#long@7")
+    assert [cut.id for cut in once] == [cut.id for cut in again]
+    texts = [
+        [cut.supervisions[0].text for cut in cuts] for cuts in (once, again, read_set(f"{manifest}#long@8"))
+    ]
+    assert texts[0] == texts[1] != texts[2]
+    assert texts[0] == [cut.supervisions[0].text for cut in join_long(read_manifest(manifest), seed=7)]
+    ids = {cut.id for cut in read_sets([f"{manifest}#long", f"{manifest}#long@7", f"{manifest}#long@8"])}
+    assert ids >= {"long-000", "long-000@7", "long-000@8"}
+    with pytest.raises(DataError, match="#long@7"):
+        read_set(f"{manifest}#long@x")
