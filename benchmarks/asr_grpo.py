@@ -1,9 +1,14 @@
 """GRPO for ASR against what else one could do with the same data and steps.
 
 Two starts: the starter recogniser, and the same after supervised training on the human train split has converged.
-From each: supervised training goes on (sft), minimum word error rate (mwer), and GRPO with the rewards R1 (1 - WER),
-R1 + R2 (hallucination) and R1 + R2 + R3 (keywords); several seeds. Every run is one `speechrl train`, whose run
-directory is kept, so the benchmark resumes where it was interrupted.
+All methods practise on the same data: the human train split, a pool of synthetic speech that no start has been trained
+on (`asr_pool.py`; a model that has converged gives one and the same answer to data it knows, and a group without spread
+teaches nothing), that pool joined to long audio, and clips in which nobody speaks.
+
+From each start: supervised training goes on (sft), minimum word error rate (mwer), and GRPO with the rewards R1 (1 -
+WER),
+R1 + R2 (hallucination) and R1 + R2 + R3 (keywords); several seeds. Every run is one `speechrl train`, whose
+run directory is kept, so the benchmark resumes where it was interrupted.
 
     python benchmarks/asr_grpo.py
 
@@ -24,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from asr_pool import make as make_pool
 
 from speechrl.evaluate.bootstrap import paired
 from speechrl.evaluate.results import Row, read_evaluation
@@ -32,12 +38,18 @@ from speechrl.report.environment import describe_environment
 ROOT = Path(__file__).resolve().parents[1]
 CONFIG = ROOT / "benchmarks" / "asr_grpo.yaml"
 SETS = ("human", "long", "noise", "silence")
+HUMAN = "package:data/asterisk_en/train.jsonl"
 
 R1 = {"name": "accuracy"}
 R2 = {"name": "hallucination"}
 R3 = {"name": "keywords", "weight": 0.5}
 METHODS: dict[str, dict[str, Any]] = {
-    "sft": {"algorithm.name": "sft", "algorithm.kl": "none", "rewards.terms": [R1]},
+    "sft": {
+        "algorithm.name": "sft",
+        "algorithm.kl": "none",
+        "algorithm.loss_mean": "token",
+        "rewards.terms": [R1],
+    },
     "mwer": {"algorithm.name": "mwer", "rewards.terms": [R1]},
     "grpo R1": {"rewards.terms": [R1]},
     "grpo R1+R2": {"rewards.terms": [R1, R2]},
@@ -56,12 +68,14 @@ class Job:
     steps: int
     folder: Path
     rates: dict[str, float]
+    train: list[str]
 
     def command(self) -> list[str]:
         """The command line, which anybody can repeat."""
         settings = {
             "output": str(self.folder),
             "model.path": self.model,
+            "data.train": self.train,
             "seed": self.seed,
             "train.steps": self.steps,
             "train.learning_rate": self.rates[self.method.split()[0]],
@@ -160,10 +174,17 @@ def converge(folder: Path, steps: int) -> Path:
         "algorithm.name": "sft",
         "algorithm.kl": "none",
         "rewards.terms": [R1],
+        "data.train": [
+            HUMAN,
+            f"{HUMAN}#long@1",
+            f"{HUMAN}#long@2",
+            f"{HUMAN}#long@3",
+            f"{HUMAN}#noise@4",
+            f"{HUMAN}#silence@5",
+        ],
         "data.batch_size": 16,
         "train.steps": steps,
         "train.learning_rate": 2e-4,
-        "train.schedule": "linear",
         "evaluation.every": max(1, steps // 5),
         "evaluation.sets": {"dev": "package:data/asterisk_en/dev.jsonl"},
     }
@@ -192,8 +213,8 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("runs/asr_grpo"), help="run directories")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results" / "asr_grpo.json")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
-    parser.add_argument("--steps", type=int, default=60)
-    parser.add_argument("--sft-steps", type=int, default=150, help="of the converged start")
+    parser.add_argument("--steps", type=int, default=30)
+    parser.add_argument("--sft-steps", type=int, default=240, help="of the converged start")
     parser.add_argument(
         "--grpo-rate", type=float, default=1e-4, help="learning rate of grpo and mwer, chosen on dev"
     )
@@ -201,13 +222,15 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2, help="runs at once, one thread each")
     arguments = parser.parse_args()
     rates = {"grpo": arguments.grpo_rate, "mwer": arguments.grpo_rate, "sft": arguments.sft_rate}
+    pool = str(make_pool(arguments.work / "pool", hours=1.5, seed=7))
+    train = [HUMAN, pool, f"{pool}#long@1", f"{HUMAN}#silence@5"]
     starts = {
         "starter": "package:starter/asr",
         "after sft": str(converge(arguments.work / "converged", arguments.sft_steps)),
     }
     jobs = [
         Job(start, model, method, seed, arguments.steps,
-            arguments.work / start.replace(" ", "_") / f"{method.replace(' ', '_')}-{seed}", rates)
+            arguments.work / start.replace(" ", "_") / f"{method.replace(' ', '_')}-{seed}", rates, train)
         for seed in arguments.seeds
         for start, model in starts.items()
         for method in METHODS
@@ -218,7 +241,7 @@ def main() -> None:
     rows = []
     for start in starts:
         reference = arguments.work / "starts" / start
-        base = Job(start, starts[start], "none", 0, 0, reference, rates)
+        base = Job(start, starts[start], "none", 0, 0, reference, rates, train)
         rows.append(row(base, None))
         rows += [row(job, reference) for job in jobs if job.start == start]
     environment = describe_environment()
