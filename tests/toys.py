@@ -57,7 +57,7 @@ class ToyRecogniser:
     def encode(self, prompts: Sequence[Prompt]) -> list[Context]:
         return [Context(prompt.id, context(prompt.id)) for prompt in prompts]
 
-    def decode(self, groups: Sequence[Group]) -> list[list[Output]]:
+    def decode(self, groups: Sequence[Group], *, audio: bool = True) -> list[list[Output]]:
         return [[self._output(rollout) for rollout in group.rollouts] for group in groups]
 
     def _output(self, rollout: Rollout) -> Output:

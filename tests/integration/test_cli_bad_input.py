@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import errno
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile as sf
-from safetensors import SafetensorError
 
-from speechrl.errors import CheckpointError, ConfigError, DataError, ModelError, RewardError
+import speechrl as package
+from speechrl.errors import (
+    CheckpointError,
+    ConfigError,
+    DataError,
+    MissingExtraError,
+    ModelError,
+    RewardError,
+)
 
 RATE_HZ = 16_000
 
@@ -52,6 +62,40 @@ def test_wrong_type(speechrl, tiny_config) -> None:
 def test_unknown_reward(speechrl, tiny_config) -> None:
     ended = speechrl("train", tiny_config, "rewards.terms.0.name=acuracy")
     assert_refused(ended, ConfigError, "acuracy", "accuracy")
+
+
+QUICK = """
+import sys
+from speechrl.cli.app import main
+sys.modules["wandb"] = None
+try:
+    main()
+finally:
+    print("heavy:", [name for name in ("torch", "lhotse") if name in sys.modules])
+"""
+
+
+@pytest.mark.parametrize(
+    ("override", "kind"),
+    [
+        ("rewards.terms.0.name=acuracy", ConfigError),
+        ("output=used", ConfigError),
+        ("report.wandb_project=mine", MissingExtraError),
+    ],
+)
+def test_what_is_plainly_wrong_does_not_wait_for_torch(tiny_config, tmp_path, override, kind) -> None:
+    (tmp_path / "used").mkdir()
+    (tmp_path / "used" / "metrics.jsonl").write_text('{"step": 1}\n')
+    ended = subprocess.run(
+        [sys.executable, "-c", QUICK, "train", tiny_config, override],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(Path(package.__file__).parents[1])},
+        capture_output=True,
+        text=True,
+    )
+    assert ended.returncode == kind.exit_code, ended.stderr
+    assert ended.stdout == "heavy: []\n"
+    assert not (tmp_path / "run").exists()
 
 
 def test_missing_model(speechrl, tiny_config, tmp_path) -> None:
@@ -166,15 +210,23 @@ def test_disk_full_while_saving_keeps_what_was_saved(speechrl, tiny_config, tmp_
 
 
 def test_disk_full_while_the_model_is_written(speechrl, tiny_config, tmp_path, monkeypatch) -> None:
-    def disk_full(*_: object) -> None:
-        raise SafetensorError("No space left on device (os error 28)")
+    def disk_full(self, folder, **_: object) -> None:
+        raise Exception("No space left on device (os error 28)")  # what tokenizers makes of it
 
-    monkeypatch.setattr("speechrl.models.asr.recogniser.save_file", disk_full)
+    # The last part to be written: all others are there already.
+    monkeypatch.setattr("transformers.PreTrainedTokenizerFast.save_pretrained", disk_full)
     ended = speechrl("train", tiny_config)
     assert_refused(ended, CheckpointError, "run/model", "No space left", "--resume")
+    assert not (tmp_path / "run" / "model").exists()
     monkeypatch.undo()
     assert speechrl("train", tiny_config, "--resume").code == 0
-    assert (tmp_path / "run" / "model" / "speechrl.json").exists()
+    kept = {file: file.read_bytes() for file in (tmp_path / "run" / "model").rglob("*") if file.is_file()}
+    monkeypatch.setattr("transformers.PreTrainedTokenizerFast.save_pretrained", disk_full)
+    ended = speechrl("train", tiny_config, "train.steps=4", "--resume")
+    assert_refused(ended, CheckpointError, "run/model")
+    assert {
+        file: file.read_bytes() for file in (tmp_path / "run" / "model").rglob("*") if file.is_file()
+    } == kept
 
 
 def test_resume_from_a_truncated_checkpoint(speechrl, tiny_config, tmp_path) -> None:

@@ -1,63 +1,25 @@
 """The report in a real browser: it opens from disk, asks no network for anything, and plays."""
 
-import os
-import runpy
-import shutil
-from pathlib import Path
-
 import pytest
+from browser import fresh_page, open_browser
+from report_fixture import make_run
 
 from speechrl.report.page import write_report
-
-CHROMIUM = next(
-    (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
-)
-OPTIONS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--autoplay-policy=no-user-gesture-required",
-]
 
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory):
-    make = runpy.run_path(str(Path(__file__).parents[1] / "report_fixture.py"))
-    return write_report(make["make_run"](tmp_path_factory.mktemp("runs") / "run", steps=30, utterances=24))
+    return write_report(make_run(tmp_path_factory.mktemp("runs") / "run", steps=30, utterances=24))
 
 
 @pytest.fixture(scope="module")
 def browser():
-    in_ci = os.environ.get("CI") == "true"
-    if CHROMIUM is None:
-        reason = "no chromium on the PATH (apt-get install chromium)"
-        pytest.fail(reason) if in_ci else pytest.skip(reason)
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError:
-        reason = "playwright is not installed (pip install 'speechrl[test]')"
-        pytest.fail(reason) if in_ci else pytest.skip(reason)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=OPTIONS)
-        yield browser
-        browser.close()
+    yield from open_browser()
 
 
 @pytest.fixture
 def opened(browser, report):
-    """The page, with what it complained about and what it asked for."""
-    page = browser.new_page(viewport={"width": 1200, "height": 900})
-    page.complaints, page.asked = [], []
-    page.on("console", lambda message: page.complaints.append(message.text))
-    page.on("pageerror", lambda error: page.complaints.append(str(error)))
-    page.on("request", lambda request: page.asked.append(request.url))
-    page.goto(report.as_uri())
-    yield page
-    page.close()
+    yield from fresh_page(browser, report)
 
 
 def test_it_opens_without_complaint_and_without_a_network(opened, report):

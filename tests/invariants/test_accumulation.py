@@ -19,7 +19,7 @@ ADVANTAGES = [[0.1 * group, -0.2, 0.3][: 1 + group % 3] for group in range(8)]
 def update(budget: int, algorithm: AlgorithmConfig) -> tuple[dict[str, torch.Tensor], dict[str, float]]:
     model = toy_language_model()
     samples = toy_samples(model, ADVANTAGES)
-    assert len(pack(samples, [1.0] * len(samples), budget)) == (8 if budget == 1 else 1)
+    assert len(pack(samples, range(len(samples)), budget)) == (8 if budget == 1 else 1)
     config = TrainConfig(
         precision="fp32", tokens_per_microbatch=budget, max_grad_norm=1e9, learning_rate=1e-9
     )

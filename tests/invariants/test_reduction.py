@@ -63,7 +63,12 @@ def make_batch(policy, algorithm):
 
 
 def rows_of(batch, rows):
-    return replace(batch, **{field.name: getattr(batch, field.name)[rows] for field in fields(batch)})
+    return replace(batch, **{name: value[rows] for name, value in tensors_of(batch).items()})
+
+
+def tensors_of(batch):
+    made = {field.name: getattr(batch, field.name) for field in fields(batch)}
+    return {name: value for name, value in made.items() if isinstance(value, Tensor)}
 
 
 def learn(algorithm, policy, micro_batches, count):
@@ -117,10 +122,10 @@ def test_padding_does_not_matter(case):
     algorithm, policy, batch, count = case
     whole = learn(algorithm, policy, [make_batch(policy, algorithm)[0]], count)
     wider = {
-        field.name: torch.cat([value, torch.full_like(value[:, :2], fill)], dim=1)
-        for field in fields(batch)
-        if (value := getattr(batch, field.name)).ndim > 1
-        for fill in [0.0 if field.name == "mask_NL" else -77.0]
+        name: torch.cat([value, torch.full_like(value[:, :2], fill)], dim=1)
+        for name, value in tensors_of(batch).items()
+        if value.ndim > 1
+        for fill in [0.0 if name == "mask_NL" else -77.0]
     }
     assert_same(learn(algorithm, policy, [replace(batch, **wider)], count), whole)
 

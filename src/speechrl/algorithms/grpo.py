@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from speechrl.algorithms.base import Loss
+from speechrl.algorithms.base import Loss, OnePart
 from speechrl.algorithms.credit import group_credit
 from speechrl.algorithms.terms import reference_kl, token_metrics
 from speechrl.rl.policy_loss import clipped_surrogate, token_ratio
 from speechrl.rl.reduce import weighted_sum
-from speechrl.types import Ending
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,11 +16,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from speechrl.algorithms.base import PolicyBatch
-    from speechrl.config.schema import AlgorithmConfig
     from speechrl.types import Group, Prompt, Sample, Score
 
 
-class GRPO:
+class GRPO(OnePart):
     """DeepSeekMath's GRPO (arXiv 2402.03300): clipped surrogate on group-relative advantages, plus weighted KL.
 
     With `std=none` it is Dr. GRPO's advantage, with `clip_high > clip_low` and `loss_mean=token` DAPO's loss.
@@ -31,23 +29,15 @@ class GRPO:
     with: drawing them otherwise changes which completions are compared, and is not corrected for.
     """
 
-    teacher = False
-
-    def __init__(self, config: AlgorithmConfig) -> None:
-        self.config = config
-        self.loss_mean = config.loss_mean
-        self.needs_reference = config.kl != "none"
-        self.needs_logits = config.kl == "full"
-
     def credit(
         self, groups: Sequence[Group], scores: Sequence[Sequence[Score]], prompts: Sequence[Prompt]
     ) -> tuple[list[Sample], dict[str, float]]:
         """Advantages relative to the group; see `algorithms.credit.group_credit` for the stats."""
         return group_credit(groups, scores, prompts, self.config.std)
 
-    def include(self, sample: Sample) -> bool:
-        """All samples, or with `length_cut=mask` those that were not cut by length."""
-        return self.config.length_cut == "keep" or sample.rollout.ending is not Ending.LENGTH
+    def moves(self, sample: Sample) -> bool:
+        """Without a KL, only credit moves the policy: samples of advantage exactly 0 (no spread) do not."""
+        return self.config.kl != "none" or sample.advantage != 0.0
 
     def ratio(self, batch: PolicyBatch) -> Tensor:
         """Importance ratio of each token, shape (N, L)."""

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import torch
 
-from speechrl.algorithms.base import Loss
+from speechrl.algorithms.base import Loss, OnePart
 from speechrl.algorithms.credit import group_credit
 from speechrl.algorithms.terms import reference_kl, token_metrics
 from speechrl.rl.mwer import expected_error
 from speechrl.rl.reduce import weighted_sum
-from speechrl.types import Ending
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
     from speechrl.types import Group, Prompt, Sample, Score
 
 
-class MWER:
+class MWER(OnePart):
     """MWER (Prabhavalkar et al. 2018, arXiv 1712.01818) over sampled hypotheses; the negative reward is the error.
 
     With the accuracy reward the error is WER - 1, hence the WER's gradient. Always a mean over groups (utterances).
@@ -29,13 +28,9 @@ class MWER:
     strength. The behaviour's probabilities and the clip play no part: the expectation is exact over the list.
     """
 
-    teacher = False
-
     def __init__(self, config: AlgorithmConfig) -> None:
-        self.config = config
-        self.loss_mean: Literal["token", "sequence", "group"] = "group"
-        self.needs_reference = config.kl != "none"
-        self.needs_logits = config.kl == "full"
+        super().__init__(config)
+        self.loss_mean = "group"
 
     def credit(
         self, groups: Sequence[Group], scores: Sequence[Sequence[Score]], prompts: Sequence[Prompt]
@@ -47,10 +42,6 @@ class MWER:
             distinct.setdefault((sample.group, sample.rollout.token_ids), sample)
         stats["repeated_share"] = 1 - len(distinct) / len(samples) if samples else 0.0
         return list(distinct.values()), stats
-
-    def include(self, sample: Sample) -> bool:
-        """All samples, or with `length_cut=mask` those not cut by length; the others leave the list."""
-        return self.config.length_cut == "keep" or sample.rollout.ending is not Ending.LENGTH
 
     def loss(self, batch: PolicyBatch) -> Loss:
         """Sum over groups of the expected error, plus KL; metrics `ratio`, `logprob_gap`, `expected_error`, `kl`."""

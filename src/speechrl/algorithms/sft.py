@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from speechrl.algorithms.base import Loss
+from speechrl.algorithms.base import Loss, OnePart
 from speechrl.algorithms.credit import group_credit
 from speechrl.algorithms.terms import token_metrics
 from speechrl.rl.reduce import weighted_sum
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from speechrl.types import Group, Prompt, Sample, Score
 
 
-class SFT:
+class SFT(OnePart):
     """Cross-entropy of the reference tokens, the baseline that every reward has to beat.
 
     The options of the policy losses (std, clip, KL) have no meaning here: nothing is sampled. The metric
@@ -26,11 +26,10 @@ class SFT:
     """
 
     teacher = True
-    needs_reference = False
-    needs_logits = False
 
     def __init__(self, config: AlgorithmConfig) -> None:
-        self.loss_mean = config.loss_mean
+        super().__init__(config)
+        self.needs_reference = self.needs_logits = False
 
     def credit(
         self, groups: Sequence[Group], scores: Sequence[Sequence[Score]], prompts: Sequence[Prompt]
@@ -39,7 +38,7 @@ class SFT:
         samples, stats = group_credit(groups, scores, prompts, "none")
         return [replace(sample, advantage=1.0) for sample in samples], stats | {"zero_spread_share": 0.0}
 
-    def include(self, sample: Sample) -> bool:  # noqa: ARG002  (the protocol asks; a reference always counts)
+    def include(self, sample: Sample) -> bool:  # noqa: ARG002  (a reference always counts)
         """Always true."""
         return True
 

@@ -11,6 +11,8 @@ from speechrl.rl.policy_loss import log_ratio
 from speechrl.rl.reduce import counted, counted_sum
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from torch import Tensor
 
     from speechrl.algorithms.base import PolicyBatch
@@ -44,3 +46,31 @@ def token_metrics(batch: PolicyBatch, **values_NL: Tensor) -> tuple[dict[str, fl
     tokens = float(torch.count_nonzero(counted(batch.mask_NL, batch.weight_N)))
     sums = {name: counted_sum(value_NL, batch.mask_NL, batch.weight_N) for name, value_NL in named_NL.items()}
     return sums, dict.fromkeys(named_NL, tokens)
+
+
+def reward_model_metrics(
+    logprobs: Mapping[str, Tensor], reward_R: Tensor, judged_R: Tensor, texts: Sequence[str]
+) -> dict[str, tuple[float, float]]:
+    """What DiffRO reports: sums and counts, over the utterances that can hold their text.
+
+    `diffro_nll` (nats per character of text), `diffro_reward` (what is maximised, heads and all, per utterance),
+    `diffro_HEAD` (log-probability of what a head is to say), `diffro_gap` (the reward model's belief, as a probability
+    per character, minus the total reward: if it climbs while the reward rests, the reward model is being fooled) and
+    `diffro_impossible` (share of utterances too short for their text: they have probability 0; only the KL moves them).
+    """
+    possible_R = ~reward_R.isneginf()
+    reward_R, judged_R = reward_R.detach()[possible_R], judged_R[possible_R]
+    text_R = logprobs["text"].detach()[possible_R]
+    characters_R = torch.tensor([max(1, len(text)) for text in texts]).to(text_R)[possible_R]
+    possible = float(len(reward_R))
+    belief_R = (text_R / characters_R).exp()
+    metrics = {
+        "diffro_nll": (-float(text_R.sum()), float(characters_R.sum())),
+        "diffro_reward": (float(reward_R.sum()), possible),
+        "diffro_gap": (float((belief_R - judged_R).sum()), possible),
+        "diffro_impossible": (len(texts) - possible, float(len(texts))),
+    }
+    for head, values_R in logprobs.items():
+        if head != "text":
+            metrics[f"diffro_{head}"] = (float(values_R.detach()[possible_R].sum()), possible)
+    return metrics

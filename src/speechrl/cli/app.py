@@ -4,31 +4,40 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from typer.core import TyperGroup
 
 from speechrl import __version__
-from speechrl.cli import config, data, doctor, evaluate, quickstart, report, score, train
+from speechrl.cli import config, data, doctor, evaluate, quickstart, report, score, token2text, train
 from speechrl.cli.train import EXIT_INTERRUPTED
 from speechrl.errors import SpeechRLError
 
 DEBUG_VARIABLE = "SPEECHRL_DEBUG"
-VERBS = ("quickstart", "train", "evaluate", "report", "score", "data", "config", "doctor")
+TOKEN2TEXT = "train token2text"
+VERBS = ("quickstart", "train", TOKEN2TEXT, "evaluate", "report", "score", "data", "config", "doctor")
 
 
-class _InOrder(TyperGroup):
-    """Lists the verbs as one meets them, not commands before groups."""
+class _Verbs(TyperGroup):
+    """Lists the verbs as one meets them, not commands before groups; a verb may be two words."""
 
     def list_commands(self, ctx: typer.Context) -> list[str]:  # type: ignore[override]
         return sorted(super().list_commands(ctx), key=VERBS.index)
 
+    def resolve_command(  # type: ignore[override]
+        self, ctx: typer.Context, args: list[str]
+    ) -> tuple[str | None, Any, list[str]]:
+        """`train token2text ...` is a verb of its own, beside `train CONFIG ...`."""
+        both = " ".join(args[:2])
+        command = self.get_command(ctx, both) if len(args) > 1 else None
+        return (both, command, args[2:]) if command else super().resolve_command(ctx, args)
+
 
 app = typer.Typer(
     name="speechrl",
-    cls=_InOrder,
+    cls=_Verbs,
     help="Post-train speech LLMs with reinforcement learning.",
     epilog="Exit codes: 0 done, 1 failed, 2 configuration or usage, 3 data, 4 model, 5 rewards, 6 checkpoint, "
     "7 training, 8 missing extra, 130 interrupted.",
@@ -39,6 +48,7 @@ app = typer.Typer(
 )
 app.add_typer(quickstart.app, name="quickstart")
 app.command(name="train")(train.train_command)
+app.command(name=TOKEN2TEXT)(token2text.token2text_command)
 app.command(name="evaluate")(evaluate.evaluate_command)
 app.command(name="report")(report.report_command)
 app.command(name="score")(score.score_command)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -15,29 +17,62 @@ from speechrl.report.writers import write_json
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from speechrl.evaluate.tts import Keep
+    from speechrl.evaluate.tts_results import SpokenRow
+    from speechrl.types import Output
+
+TOKEN_LIMITS = {"asr": 128, "tts": 600}
+
 
 def evaluate_command(
     model: Annotated[
-        str, typer.Argument(help="Folder of a saved model; package:starter/asr is one that ships")
+        str, typer.Argument(help="Folder of a saved model; package:starter/asr and package:starter/tts ship")
     ],
+    manifests: Annotated[
+        list[str] | None, typer.Argument(help="Held-out sets, named after their files", show_default=False)
+    ] = None,
     sets: Annotated[
-        list[str], typer.Option("--set", metavar="NAME=MANIFEST", help="A held-out set; may be given again")
-    ],
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=MANIFEST", help="A held-out set by name; may be given again"),
+    ] = None,
     output: Annotated[
         Path | None,
-        typer.Option(help="Folder for evaluation.json and a row per utterance", show_default=False),
+        typer.Option(
+            help="Folder for evaluation.json, a row per utterance, and what was spoken", show_default=False
+        ),
     ] = None,
-    beam: Annotated[int, typer.Option(min=1, help="Beam width; 1 is greedy")] = 1,
+    beam: Annotated[int, typer.Option(min=1, help="ASR: beam width; 1 is greedy")] = 1,
+    temperature: Annotated[float, typer.Option(min=0, help="TTS: sampling temperature; 0 is greedy")] = 0.8,
+    top_k: Annotated[int, typer.Option(min=0, help="TTS: sample among so many tokens; 0 is all")] = 25,
+    seeds: Annotated[
+        list[int] | None,
+        typer.Option("--seed", min=0, help="TTS: sampling seed; given again, each sentence is spoken again"),
+    ] = None,
+    judges: Annotated[
+        list[str] | None, typer.Option("--judge", help="TTS: a recogniser that listens; may be given again")
+    ] = None,
+    vocoder: Annotated[
+        Literal["fast", "hifigan"], typer.Option(help="TTS: what makes the sound")
+    ] = "hifigan",
+    dnsmos: Annotated[bool, typer.Option("--dnsmos", help="TTS: also measure DNSMOS, which is slow")] = False,
     batch_size: Annotated[int, typer.Option(min=1, help="Utterances decoded at once")] = 32,
-    max_new_tokens: Annotated[int, typer.Option(min=1, help="Token limit of a hypothesis")] = 128,
+    max_new_tokens: Annotated[
+        int | None,
+        typer.Option(min=1, help="Token limit; by default 128 for ASR, 600 for TTS", show_default=False),
+    ] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads of torch")] = None,
-    json: Annotated[bool, typer.Option("--json", help='Print {SET: {"wer", ...}}.')] = False,
+    json: Annotated[bool, typer.Option("--json", help='Print {SET: {"wer" or "judge_wer", ...}}.')] = False,
 ) -> None:
-    """Measure error rates with intervals, hallucination, loops and keywords, on a GPU if there is one."""
+    """Measure a model on held-out sets, with intervals, on a GPU if there is one.
+
+    A recogniser: error rates, hallucination, loops and keywords. A synthesiser: word error rate by judges, similarity
+    to the reference voice, DistillMOS, tokens per character, missing stops and spread of log F0.
+    """
     import torch
 
     from speechrl.config.schema import EvaluationConfig
-    from speechrl.evaluate.asr import evaluate_model
+    from speechrl.evaluate.dispatch import evaluate_model
+    from speechrl.evaluate.ears import load_ears
     from speechrl.evaluate.results import assemble
     from speechrl.evaluate.sets import load_sets
     from speechrl.models.load import load_model
@@ -45,15 +80,30 @@ def evaluate_command(
     hush_libraries()
     if threads:
         torch.set_num_threads(threads)
-    config = EvaluationConfig(
-        sets=_named(sets),
-        batch_size=batch_size,
-        beam=beam,
-        max_new_tokens=max_new_tokens,
+    named = _named([*(f"{_set_name(manifest)}={manifest}" for manifest in manifests or ()), *(sets or ())])
+    loaded = load_model(model)
+    prompts = load_sets(named, loaded.task)
+    options: dict[str, object] = {
+        "sets": named,
+        "batch_size": batch_size,
+        "beam": beam,
+        "max_new_tokens": max_new_tokens or TOKEN_LIMITS[loaded.task],
+        "temperature": temperature,
+        "top_k": top_k,
+        "vocoder": vocoder,
+        "seeds": seeds,
+        "judges": judges,
+    }
+    config = EvaluationConfig.model_validate(
+        {key: value for key, value in options.items() if value is not None}
     )
-    prompts = load_sets(config.sets)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    evaluation = evaluate_model(load_model(model), prompts, config, device)
+    with ExitStack() as stack:
+        ears = None
+        if loaded.task == "tts":
+            ears = stack.enter_context(load_ears(config.judges, dnsmos=dnsmos))
+        keep = None if output is None else _keeper(output)
+        evaluation = evaluate_model(loaded, prompts, config, device, ears=ears, keep=keep)
     found = assemble(None, evaluation, config.bootstrap)
     if output is not None:
         evaluation.write(output)
@@ -64,8 +114,27 @@ def evaluate_command(
         print_sets(found["after"])
 
 
+def _keeper(output: Path) -> Keep:
+    """Writes what was spoken to `audio/SET/`, a file for every sentence and seed."""
+    from speechrl.report.sounds import audio_name, keep_audio
+
+    def keep(name: str, row: SpokenRow, spoken: Output) -> None:
+        path = audio_name(f"{row.id}/{row.seed}", folder=f"audio/{name}")
+        keep_audio(output, path, spoken.waveform, spoken.sample_rate_hz)
+
+    return keep
+
+
+def _set_name(manifest: str) -> str:
+    """`test` of `data/tts_en/test.jsonl`, `test-long` of `data/asterisk_en/test.jsonl#long`."""
+    path, _, ending = manifest.partition("#")
+    return re.sub(r"[^\w.+-]", "-", f"{Path(path).name.partition('.')[0]}{'-' if ending else ''}{ending}")
+
+
 def _named(items: Sequence[str]) -> dict[str, str]:
     sets: dict[str, str] = {}
+    if not items:
+        raise ConfigError("evaluate: name a held-out set, as in `speechrl evaluate MODEL data/test.jsonl`")
     for item in items:
         name, equals, manifest = item.partition("=")
         if not equals or not name or not manifest:

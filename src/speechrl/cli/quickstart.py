@@ -1,4 +1,4 @@
-"""`speechrl quickstart asr`: the shipped recogniser, the shipped speech, GRPO, and a table of what it did."""
+"""`speechrl quickstart asr` and `tts`: the shipped model, the shipped data, training, and a table of what it did."""
 
 from __future__ import annotations
 
@@ -10,9 +10,18 @@ import typer
 from speechrl.cli.output import print_plain
 from speechrl.cli.train import finish, run_watched
 
-CONFIG = "package:configs/asr/quickstart.yaml"
+CONFIG = "package:configs/{task}/quickstart.yaml"
 
 app = typer.Typer(help="See it work, with what ships in the package.", no_args_is_help=True)
+
+Output = Annotated[
+    Path | None, typer.Option(help="Run directory; by default a new one under runs/", show_default=False)
+]
+Steps = Annotated[
+    int | None, typer.Option(min=1, help="Training steps; by default those of the configuration")
+]
+Seed = Annotated[int | None, typer.Option(min=0, help="Seed of everything")]
+Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads of torch")]
 
 
 @app.callback()
@@ -22,28 +31,37 @@ def quickstart() -> None:
 
 @app.command("asr")
 def asr_command(
-    output: Annotated[
-        Path | None, typer.Option(help="Run directory; by default a new one under runs/", show_default=False)
-    ] = None,
-    steps: Annotated[
-        int | None, typer.Option(min=1, help="Training steps; by default those of the configuration")
-    ] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Seed of everything")] = None,
-    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads of torch")] = None,
+    output: Output = None, steps: Steps = None, seed: Seed = None, threads: Threads = None
 ) -> None:
     """Train the starter recogniser on human speech with GRPO; measure it before and after on speech it never saw.
 
     The same as `speechrl train package:configs/asr/quickstart.yaml` with a new run directory.
     """
+    _run("asr", output, steps, seed, threads)
+
+
+@app.command("tts")
+def tts_command(
+    output: Output = None, steps: Steps = None, seed: Seed = None, threads: Threads = None
+) -> None:
+    """Train the starter synthesiser with GRPO + DiffRO, filtered; a judge outside the reward compares before and after.
+
+    The same as `speechrl train package:configs/tts/quickstart.yaml` with a new run directory.
+    """
+    _run("tts", output, steps, seed, threads)
+
+
+def _run(task: str, output: Path | None, steps: int | None, seed: int | None, threads: int | None) -> None:
     from speechrl.config.load import load_config
 
+    name = CONFIG.format(task=task)
     chosen = {"train.steps": steps, "seed": seed, "train.threads": threads}
     overrides = [f"{key}={value}" for key, value in chosen.items() if value is not None]
-    run_dir = output or _unused(Path(load_config(CONFIG).output))
+    run_dir = output or _unused(Path(load_config(name).output))
     overrides.append(f"output={run_dir}")
-    config = load_config(CONFIG, overrides)
+    config = load_config(name, overrides)
     print_plain(f"Training {config.model.path} for {config.train.steps} steps; everything goes to {run_dir}/")
-    finish(run_watched(config), [CONFIG, *overrides], quiet=False)
+    finish(run_watched(config), [name, *overrides], quiet=False)
 
 
 def _unused(wanted: Path) -> Path:

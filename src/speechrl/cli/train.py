@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -58,6 +59,14 @@ def train_command(
 
 def run_watched(config: RunConfig, *, resume: bool = False) -> RunResult:
     """Train under a live progress line on stderr, so that stdout stays free for the result; then write the report."""
+    from speechrl.train.preflight import refuse_missing_extras, refuse_unfit_rewards, refuse_used
+
+    # Before the seconds that it takes to import what follows.
+    refuse_unfit_rewards(config)
+    refuse_missing_extras(config.report)
+    if not resume:
+        refuse_used(Path(config.output).expanduser())
+
     from speechrl.report.page import write_report
     from speechrl.report.progress import ProgressListener
     from speechrl.train.run import train

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import yaml
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from speechrl.config.complaints import describe
 from speechrl.config.schema import RunConfig
@@ -18,11 +18,19 @@ if TYPE_CHECKING:
 
 PACKAGE = "package:"
 
+Root = TypeVar("Root", bound=BaseModel)
+
 
 def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
+    """Read the configuration of a run; see `load_as`."""
+    return load_as(RunConfig, path, overrides)
+
+
+def load_as(root: type[Root], path: str | Path, overrides: Sequence[str] = ()) -> Root:
     """Read a configuration.
 
     Args:
+        root: What it configures.
         path: YAML file; `package:configs/asr/quickstart.yaml` names one that ships with speechrl.
         overrides: `dotted.key=value`, the value read as YAML (`train.steps=10`, `rewards.terms.0.weight=2`).
 
@@ -42,20 +50,20 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
     tree = parse_yaml(text, source=str(file))
     if not isinstance(tree, dict):
         raise ConfigError(
-            f"{file}: expected `key: value` lines with the sections {', '.join(RunConfig.model_fields)}."
+            f"{file}: expected `key: value` lines with the sections {', '.join(root.model_fields)}."
         )
     origins: dict[tuple[str | int, ...], str] = {}
     for override in overrides:
         key = _apply(tree, override)
         origins[key] = f"override `{override}`"
     try:
-        return RunConfig.model_validate(tree)
+        return root.model_validate(tree)
     except ValidationError as error:
-        raise ConfigError(describe(error, file=str(file), origins=origins, root=RunConfig)) from None
+        raise ConfigError(describe(error, file=str(file), origins=origins, root=root)) from None
 
 
-def show(config: RunConfig) -> str:
-    """The resolved configuration as YAML, defaults included; `load_config` reads it back to the same value."""
+def show(config: BaseModel) -> str:
+    """The resolved configuration as YAML, defaults included; reading it gives the same value back."""
     text: str = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=110)
     return text
 

@@ -168,7 +168,7 @@ class TrainConfig(Section):
 class GuardsConfig(Section):
     """When to skip, warn and stop."""
 
-    max_skipped_steps: NonNegativeInt = Field(
+    max_skipped_steps: PositiveInt = Field(
         5, description="The run stops after this many consecutive non-finite updates"
     )
     max_kl: PositiveFloat = Field(1.0, description="Alarm above this KL to the reference (nats per token)")

@@ -15,13 +15,16 @@ if TYPE_CHECKING:
     from lhotse.cut import Cut
     from numpy.typing import NDArray
 
+    from speechrl.types import Task
+
 FIND = "`speechrl data check` on its manifest finds all such rows"
 
 
-def to_prompt(cut: Cut, sample_rate_hz: int = 16_000) -> Prompt:
+def to_prompt(cut: Cut, sample_rate_hz: int = 16_000, task: Task = "asr") -> Prompt:
     """Load a cut's audio, resampled by lhotse, with its text, language and keywords.
 
-    Several supervisions are joined in their order; no supervision is silence, with empty text.
+    Several supervisions are joined in their order; no supervision is silence, with empty text. For `tts` the audio is
+    the voice to speak with, and the text is what to say.
 
     Raises:
         DataError: The audio cannot be loaded, has several channels, or holds NaN or infinite samples.
@@ -30,7 +33,7 @@ def to_prompt(cut: Cut, sample_rate_hz: int = 16_000) -> Prompt:
     keywords = [word for supervision in said for word in (supervision.custom or {}).get("keywords") or []]
     return Prompt(
         id=cut.id,
-        task="asr",
+        task=task,
         text=" ".join(supervision.text for supervision in said if supervision.text),
         language=next((supervision.language for supervision in said if supervision.language), "en"),
         keywords=tuple(dict.fromkeys(keywords)),

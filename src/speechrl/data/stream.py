@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from lhotse.cut import Cut
 
-    from speechrl.types import Prompt
+    from speechrl.types import Prompt, Task
 
 MAX_BUCKETS = 10
 
@@ -66,6 +66,7 @@ class PromptStream:
         batch_duration_s: float | None = None,
         seed: int = 0,
         sample_rate_hz: int = 16_000,
+        task: Task = "asr",
     ) -> None:
         """Set up the order; no audio is read.
 
@@ -75,6 +76,7 @@ class PromptStream:
             batch_duration_s: Or seconds a batch, instead of `batch_size`.
             seed: Of the order.
             sample_rate_hz: Of the prompts' audio.
+            task: Of the prompts.
 
         Raises:
             DataError: There are no cuts, or not exactly one of the two sizes is given.
@@ -88,6 +90,7 @@ class PromptStream:
         self._batch_duration_s = batch_duration_s
         self._seed = seed
         self._sample_rate_hz = sample_rate_hz
+        self._task: Task = task
         ids = "\n".join([str(batch_size), str(batch_duration_s), str(seed), *(cut.id for cut in self._cuts)])
         self._digest = hashlib.sha256(ids.encode()).hexdigest()[:16]
         self._epoch = 0
@@ -105,7 +108,10 @@ class PromptStream:
         Raises:
             DataError: The audio of an item cannot be loaded; the position is not moved.
         """
-        prompts = [to_prompt(self._cuts[index], self._sample_rate_hz) for index in self._plan[self._batch]]
+        prompts = [
+            to_prompt(self._cuts[index], self._sample_rate_hz, self._task)
+            for index in self._plan[self._batch]
+        ]
         self._batch += 1
         if self._batch == len(self._plan):
             self._epoch, self._batch = self._epoch + 1, 0

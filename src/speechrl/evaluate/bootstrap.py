@@ -54,6 +54,23 @@ class Paired:
     p: float
 
 
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """How a mean changed between two systems on the same utterances.
+
+    Attributes:
+        difference: after - before.
+        low: Lower end of its interval.
+        high: Upper end of its interval.
+        p: As in `Paired`.
+    """
+
+    difference: float
+    low: float
+    high: float
+    p: float
+
+
 def interval(
     errors: Sequence[float], words: Sequence[float], resamples: int = 2000, seed: int = 1, level: float = 0.95
 ) -> Interval | None:
@@ -116,12 +133,56 @@ def paired(
         not_better += int((second_B >= first_B).sum())
         not_worse += int((second_B <= first_B).sum())
         changes.append(_change(first_B, second_B))
-    p = min(1.0, 2 * (1 + min(not_better, not_worse)) / (1 + resamples))
+    p = _p_value(not_better, not_worse, resamples)
     change = float(_change(before_U.sum(keepdims=True), after_U.sum(keepdims=True))[0])
     if np.isnan(change):
         return Paired(None, None, None, p)
     low, high = np.nanquantile(np.concatenate(changes), [(1 - level) / 2, (1 + level) / 2])
     return Paired(change, float(low), float(high), p)
+
+
+def paired_difference(
+    before: Sequence[float],
+    after: Sequence[float],
+    weights: Sequence[float],
+    resamples: int = 2000,
+    seed: int = 1,
+    level: float = 0.95,
+) -> Difference | None:
+    """Paired bootstrap, as `paired`, of `sum(after) / sum(weights) - sum(before) / sum(weights)`.
+
+    For what has no natural zero to be relative to (similarity, a mean opinion score), or may be zero (a share).
+
+    Args:
+        before: Sum of each utterance under the first system.
+        after: Sum of the same utterances under the second.
+        weights: What the sums are divided by: ones, or the number of values that an utterance has.
+        resamples: Bootstrap resamples.
+        seed: The same seed gives the same answer.
+        level: Coverage of the interval.
+
+    Returns:
+        The difference, or None when the weights are zero.
+    """
+    before_U, weights_U = _columns(before, weights)
+    after_U, _ = _columns(after, weights)
+    whole = weights_U.sum()
+    if whole <= 0:
+        return None
+    gained_U = after_U - before_U
+    changes, not_below, not_above = [], 0, 0
+    for draw_BU in _draws(len(weights_U), resamples, seed):
+        gained_B = gained_U[draw_BU].sum(-1)
+        not_below += int((gained_B >= 0).sum())
+        not_above += int((gained_B <= 0).sum())
+        changes.append(_ratio(gained_B, weights_U[draw_BU].sum(-1)))
+    low, high = np.nanquantile(np.concatenate(changes), [(1 - level) / 2, (1 + level) / 2])
+    p = _p_value(not_below, not_above, resamples)
+    return Difference(float(gained_U.sum() / whole), float(low), float(high), p)
+
+
+def _p_value(not_below: int, not_above: int, resamples: int) -> float:
+    return min(1.0, 2 * (1 + min(not_below, not_above)) / (1 + resamples))
 
 
 def _columns(errors: Sequence[float], words: Sequence[float]) -> tuple[Floats, Floats]:

@@ -16,31 +16,32 @@ from speechrl.errors import ConfigError, DataError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from speechrl.types import Prompt
+    from speechrl.types import Prompt, Task
 
 DERIVE_SEED = 0
 """Derived sets are the same in every run, whatever its seed: results can be compared."""
 
 
-def load_sets(sets: Mapping[str, str]) -> dict[str, list[Prompt]]:
+def load_sets(sets: Mapping[str, str], task: Task = "asr") -> dict[str, list[Prompt]]:
     """Read held-out sets with their audio.
 
     Args:
         sets: Name -> manifest, or derived set, as in `evaluation.sets` of a configuration.
+        task: What the sets are for: their audio is what to recognise, or the voice to speak with.
 
     Raises:
         ConfigError: A name cannot be a file name (rows go to `evaluation/before/NAME.jsonl`).
         DataError: A manifest cannot be read, has no utterances, or has one id twice (pairing is by id).
     """
-    return {name: _load(name, path) for name, path in sets.items()}
+    return {name: _load(name, path, task) for name, path in sets.items()}
 
 
-def _load(name: str, path: str) -> list[Prompt]:
+def _load(name: str, path: str, task: Task) -> list[Prompt]:
     if not re.fullmatch(r"[\w][\w.+-]*", name):
         raise ConfigError(
             f"evaluation.sets: {name!r} cannot name a set; use letters, digits, `_`, `-`, `.` and `+`."
         )
-    prompts = [to_prompt(cut) for cut in read_set(path, DERIVE_SEED)]
+    prompts = [to_prompt(cut, task=task) for cut in read_set(path, DERIVE_SEED)]
     if not prompts:
         raise DataError(
             f"{path}: evaluation set {name!r} has no utterances. Give another manifest, or remove the set."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,13 +59,17 @@ class EncodeOnce:
         """That of the model."""
         return self._model.decoder
 
+    def encoder_for(self, prompts: Sequence[Prompt]) -> nn.Module | None:
+        """What must be on the device to encode these: the encoder, or nothing where every context is held already."""
+        return None if all(_key(prompt) in self._contexts for prompt in prompts) else self._model.encoder
+
     def encode(self, prompts: Sequence[Prompt]) -> list[Context]:
         """See `models.base.SpeechModel`; only items that are new are encoded."""
         keys = [_key(prompt) for prompt in prompts]
         fresh = {key: prompt for key, prompt in zip(keys, prompts, strict=True) if key not in self._contexts}
         made = {key: self._model.encode([prompt])[0] for key, prompt in fresh.items()}
         for key, context in made.items():
-            size = context.embeddings_TD.nbytes
+            size = _bytes(context)
             if self._held_bytes + size <= self._max_bytes:
                 self._contexts[key] = context
                 self._held_bytes += size
@@ -75,6 +79,11 @@ class EncodeOnce:
         """See `models.base.SpeechModel`."""
         return self._model.decode(groups, audio=audio)
 
+    @property
+    def speak(self) -> Any:
+        """That of the model (`Synthesiser.speak`); a recogniser has none."""
+        return self._model.speak  # type: ignore[attr-defined]
+
     def save(self, folder: Path) -> None:
         """See `models.base.SpeechModel`."""
         self._model.save(folder)
@@ -82,3 +91,8 @@ class EncodeOnce:
 
 def _key(prompt: Prompt) -> tuple[str, str, int]:
     return prompt.id, prompt.text, 0 if prompt.audio is None else zlib.crc32(prompt.audio.tobytes())
+
+
+def _bytes(context: Context) -> int:
+    parts = (context.embeddings_TD, context.positions_T, context.voice_D)
+    return sum(part.nbytes for part in parts if part is not None)

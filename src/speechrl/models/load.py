@@ -8,8 +8,12 @@ from typing import TYPE_CHECKING
 from speechrl.config.load import resolve_path
 from speechrl.errors import ModelError
 from speechrl.models.asr.recogniser import DESCRIPTION, load_recogniser
+from speechrl.models.tts.synthesiser import load_synthesiser
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
     from speechrl.models.base import SpeechModel
 
 
@@ -17,7 +21,7 @@ def load_model(path: str) -> SpeechModel:
     """Load a saved model.
 
     Args:
-        path: A folder with `speechrl.json`; `package:starter/asr` is the recogniser that ships.
+        path: A folder with `speechrl.json`; `package:starter/asr` and `package:starter/tts` are those that ship.
 
     Raises:
         ModelError: There is no such folder, or it does not say which model it holds.
@@ -38,4 +42,7 @@ def load_model(path: str) -> SpeechModel:
     return _LOADERS[kind](folder)
 
 
-_LOADERS = {"recogniser": load_recogniser}
+_LOADERS: dict[str, Callable[[Path], SpeechModel]] = {
+    "recogniser": load_recogniser,
+    "synthesiser": load_synthesiser,
+}

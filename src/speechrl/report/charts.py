@@ -231,11 +231,13 @@ def _place(value: float, low: float, high: float, start: float, end: float) -> f
 
 
 def _path(xs: Sequence[float], ys: Sequence[float | None]) -> str:
-    """An SVG path that lifts its pen over missing values."""
+    """An SVG path that lifts its pen over missing values; a value alone is a dot."""
     words, pen_down = [], False
-    for x, y in zip(xs, ys, strict=True):
+    for index, (x, y) in enumerate(zip(xs, ys, strict=True)):
         if y is not None:
             words.append(f"{'L' if pen_down else 'M'}{x:.1f} {y:.1f}")
+            if not pen_down and (index + 1 == len(ys) or ys[index + 1] is None):
+                words.append("h0")
         pen_down = y is not None
     return "".join(words)
 

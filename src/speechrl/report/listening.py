@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-import base64
+import io
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from speechrl.report import diffs, samples
+import soundfile as sf
+
+from speechrl.report import diffs, held_out, samples
+from speechrl.report.pictures import data_uri, mel_picture
+from speechrl.report.sounds import voice_audio_name
 from speechrl.report.writers import read_rows
 
 if TYPE_CHECKING:
@@ -16,47 +20,86 @@ if TYPE_CHECKING:
     from speechrl.report.diffs import Reading
 
 SHOWN_STEPS = 3
-SHOWN_GROUPS = 5
+SHOWN_GROUPS = samples.HEARD_GROUPS
 AUDIO_BUDGET_BYTES = 8_000_000
 CLIP_LIMIT_BYTES = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
+class Clip:
+    """A sound and its mel spectrogram, as data URIs."""
+
+    uri: str
+    picture: str
+
+
+@dataclass(frozen=True, slots=True)
 class Spoken:
-    """A rollout, or a hypothesis of the evaluation, ready to be read.
+    """A rollout, ready to be read, and of a synthesiser to be heard.
 
     Attributes:
+        reading: None where a synthesiser's rewards transcribe nothing.
         dot: Place of its reward among the group's, in percent; 50 where all are equal.
+        clip: Its sound, where it was kept.
     """
 
-    reading: Reading
+    reading: Reading | None
     reward: str
     terms: str
     ending: str
     dot: float = 50.0
+    clip: Clip | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class GroupCard:
-    """A prompt with its rollouts, best first. `failed` counts those whose reward could not be computed."""
+    """A prompt with its rollouts, best first.
+
+    Attributes:
+        audio: The recording to recognise.
+        voice: Number of the reference voice (`AudioShelf.voices`); 0 for a recogniser.
+        duration: Of the recording; empty for a synthesiser.
+        failed: Rollouts whose reward could not be computed.
+    """
 
     id: str
     reference: str
     audio: str
+    voice: int
     duration: str
     rollouts: tuple[Spoken, ...]
     failed: int
 
 
 @dataclass(frozen=True, slots=True)
+class Take:
+    """A held-out utterance at one moment: what was heard, for a synthesiser its sound, and what was measured."""
+
+    reading: Reading
+    clip: Clip | None
+    notes: str
+
+
+@dataclass(frozen=True, slots=True)
 class ChangedCard:
-    """A held-out utterance before and after."""
+    """A held-out utterance before and after; `audio` and `voice` as in `GroupCard`."""
 
     id: str
     reference: str
     audio: str
-    before: Reading
-    after: Reading
+    voice: int
+    before: Take
+    after: Take
+
+
+@dataclass(frozen=True, slots=True)
+class ChangedSet:
+    """What the page shows of a set. `unchosen` are sentences at even distances, whatever became of them."""
+
+    name: str
+    improved: tuple[ChangedCard, ...]
+    worsened: tuple[ChangedCard, ...]
+    unchosen: tuple[ChangedCard, ...]
 
 
 class AudioShelf:
@@ -64,25 +107,42 @@ class AudioShelf:
 
     Attributes:
         left_out: Clips that were too large or came too late.
+        voices: Data URIs of reference voices, each once; the first is voice 1.
     """
 
     def __init__(self, run_dir: Path) -> None:
         self.left_out = 0
+        self.voices: list[str] = []
         self._run_dir = run_dir
         self._left_bytes = AUDIO_BUDGET_BYTES
-        self._known: dict[str, str] = {}
+        self._known: dict[str, Clip] = {}
 
     def uri(self, name: str | None) -> str:
         """A data URI, or an empty string where there is no such clip or no room for it."""
+        clip = self._take(name, pictured=False)
+        return clip.uri if clip else ""
+
+    def clip(self, name: str | None) -> Clip | None:
+        """A clip with its picture, or None likewise."""
+        return self._take(name, pictured=True)
+
+    def voice(self, name: str | None) -> int:
+        """Number of a reference voice, from 1; 0 where there is no such clip or no room for it."""
+        uri = self.uri(name)
+        if uri and uri not in self.voices:
+            self.voices.append(uri)
+        return self.voices.index(uri) + 1 if uri else 0
+
+    def _take(self, name: str | None, *, pictured: bool) -> Clip | None:
         if name is None or not (self._run_dir / name).is_file():
-            return ""
+            return None
         if name not in self._known:
             content = (self._run_dir / name).read_bytes()
             if len(content) > min(CLIP_LIMIT_BYTES, self._left_bytes):
                 self.left_out += 1
-                return ""
+                return None
             self._left_bytes -= len(content)
-            self._known[name] = "data:audio/flac;base64," + base64.b64encode(content).decode("ascii")
+            self._known[name] = Clip(data_uri(content, "audio/flac"), _picture(content) if pictured else "")
         return self._known[name]
 
 
@@ -92,22 +152,24 @@ def groups_by_step(run_dir: Path, shelf: AudioShelf) -> list[tuple[int, list[Gro
     wanted = dict.fromkeys([len(files) - 1, (len(files) - 1) // 2, 0]) if files else {}
     shown = []
     for index in list(wanted)[:SHOWN_STEPS]:
-        rows = sorted(read_rows(files[index]), key=_spread, reverse=True)
+        rows = sorted(read_rows(files[index]), key=samples.spread, reverse=True)
         if rows:
             shown.append((int(rows[0]["step"]), [_group(row, shelf) for row in rows[:SHOWN_GROUPS]]))
     return shown
 
 
-def changed_by_set(
-    run_dir: Path, names: Sequence[str], shelf: AudioShelf
-) -> list[tuple[str, list[ChangedCard], list[ChangedCard]]]:
-    """(set, most improved, most worsened) for the sets with rows before and after."""
+def changed_by_set(run_dir: Path, names: Sequence[str], shelf: AudioShelf) -> list[ChangedSet]:
+    """The utterances to show of the sets that have rows before and after."""
     shown = []
     for name in names:
-        improved, worsened = samples.most_changed(run_dir, name)
-        if improved or worsened:
-            cards = [[_changed(name, *pair, shelf) for pair in pairs] for pairs in (improved, worsened)]
-            shown.append((name, cards[0], cards[1]))
+        improved, worsened = held_out.most_changed(run_dir, name)
+        unchosen = held_out.unchosen(run_dir, name)
+        if improved or worsened or unchosen:
+            lists = (
+                tuple(_changed(name, *pair, shelf) for pair in pairs)
+                for pairs in (improved, worsened, unchosen)
+            )
+            shown.append(ChangedSet(name, *lists))
     return shown
 
 
@@ -116,47 +178,68 @@ def _group(row: Mapping[str, Any], shelf: AudioShelf) -> GroupCard:
         (item for item in row["rollouts"] if item["reward"] is not None), key=lambda item: -item["reward"]
     )
     rewards = [item["reward"] for item in judged]
+    spoken = row.get("task") == "tts"
     return GroupCard(
         id=row["id"],
         reference=row["reference"],
-        audio=shelf.uri(row["audio"]),
-        duration=f"{row['duration_s']:.1f} s",
-        rollouts=tuple(_spoken(row, item, min(rewards), max(rewards)) for item in judged),
+        audio="" if spoken else shelf.uri(row["audio"]),
+        voice=shelf.voice(row["audio"]) if spoken else 0,
+        duration="" if spoken else f"{row['duration_s']:.1f} s",
+        rollouts=tuple(_spoken(row, item, (min(rewards), max(rewards)), shelf) for item in judged),
         failed=len(row["rollouts"]) - len(judged),
     )
 
 
-def _spoken(row: Mapping[str, Any], item: Mapping[str, Any], low: float, high: float) -> Spoken:
+def _spoken(
+    row: Mapping[str, Any], item: Mapping[str, Any], span: tuple[float, float], shelf: AudioShelf
+) -> Spoken:
+    low, high = span
     terms = [f"{name} {_signed(value)}" for name, value in item["terms"].items() if value is not None]
     if item["advantage"] is not None:
         terms.append(f"advantage {_signed(item['advantage'])}")
+    heard = item["hypothesis"]
     return Spoken(
-        reading=diffs.read(row["reference"], item["hypothesis"], row["language"]),
+        reading=None if heard is None else diffs.read(row["reference"], heard, row["language"]),
         reward=_signed(item["reward"]),
         terms=" · ".join(terms),
         ending=item["ending"],
         dot=50.0 if high == low else 100 * (item["reward"] - low) / (high - low),
+        clip=shelf.clip(item.get("audio")),
     )
 
 
 def _changed(
     set_name: str, before: Mapping[str, Any], after: Mapping[str, Any], shelf: AudioShelf
 ) -> ChangedCard:
-    language = after.get("language", "en")
+    spoken = held_out.is_spoken(after)
     return ChangedCard(
         id=after["id"],
-        reference=after["reference"],
-        audio=shelf.uri(samples.evaluation_audio_name(set_name, after["id"])),
-        before=diffs.read(before["reference"], before["hypothesis"], language),
-        after=diffs.read(after["reference"], after["hypothesis"], language),
+        reference=held_out.reference_of(after),
+        audio="" if spoken else shelf.uri(held_out.evaluation_audio_name(set_name, after)),
+        voice=shelf.voice(voice_audio_name(after["voice"])) if spoken and after["voice"] else 0,
+        before=_take(set_name, "before", before, shelf),
+        after=_take(set_name, "after", after, shelf),
     )
+
+
+def _take(set_name: str, moment: str, row: Mapping[str, Any], shelf: AudioShelf) -> Take:
+    reading = diffs.read(held_out.reference_of(row), held_out.hypothesis_of(row), row.get("language", "en"))
+    if not held_out.is_spoken(row):
+        return Take(reading, None, "")
+    notes = [f"{row['duration_s']:.1f} s", f"{row['tokens'] / row['characters']:.2f} tokens a character"]
+    measured = (name for name in ("similarity", "quality") if row[name] is not None)
+    notes += [f"{name} {row[name]:.2f}" for name in measured]
+    if row["no_stop"]:
+        notes.append("did not stop")
+    clip = shelf.clip(held_out.evaluation_audio_name(set_name, row, moment))
+    return Take(reading, clip, " · ".join(notes))
+
+
+def _picture(flac: bytes) -> str:
+    waveform, sample_rate_hz = sf.read(io.BytesIO(flac), dtype="float32")
+    return data_uri(mel_picture(waveform, sample_rate_hz), "image/png")
 
 
 def _signed(value: float) -> str:
     """Two decimals with a real minus sign, and no negative zero."""
     return f"{round(value, 2) + 0.0:+.2f}".replace("-", "\N{MINUS SIGN}")
-
-
-def _spread(row: Mapping[str, Any]) -> float:
-    rewards = [item["reward"] for item in row["rollouts"] if item["reward"] is not None]
-    return max(rewards) - min(rewards) if rewards else -1.0

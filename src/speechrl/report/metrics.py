@@ -16,7 +16,7 @@ from speechrl.types import Ending, ScoreStatus
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from speechrl.types import Output, Score, StepReport
+    from speechrl.types import Output, Prompt, Score, StepReport
 
 STABLE_KEYS = (
     "step",
@@ -82,19 +82,22 @@ def corpus_rate(counts: Mapping[str, float]) -> float | None:
     return errors / words if words else None
 
 
-def step_metrics(outputs: Sequence[Sequence[Output]], scores: Sequence[Sequence[Score]]) -> dict[str, Any]:
+def step_metrics(
+    prompts: Sequence[Prompt], outputs: Sequence[Sequence[Output]], scores: Sequence[Sequence[Score]]
+) -> dict[str, Any]:
     """What rollouts and their scores say about a step.
 
     Failed scores are counted and leave every mean. Metrics of the scores are averaged over rollouts, their counts
     summed, and `wer` is the corpus rate of those counts.
 
     Args:
+        prompts: One per group.
         outputs: One list per group.
         scores: One list per group, aligned with `outputs`.
 
     Returns:
         `reward`, `reward/TERM`, `length` (tokens), `length_cut_share`, `rollouts`, `failed_scores`, and what
-        `Score.metrics` carries.
+        `Score.metrics` carries. For synthesis also `tokens_per_char`, a ratio of sums.
     """
     flat_outputs = [output for group in outputs for output in group]
     flat_scores = [score for group in scores for score in group]
@@ -113,6 +116,10 @@ def step_metrics(outputs: Sequence[Sequence[Output]], scores: Sequence[Sequence[
     if flat_outputs:
         row["length"] = fmean(output.length for output in flat_outputs)
         row["length_cut_share"] = fmean(output.ending is Ending.LENGTH for output in flat_outputs)
+    asked = [prompt for prompt, group in zip(prompts, outputs, strict=True) for _ in group]
+    characters = sum(len(prompt.text) for prompt in asked if prompt.task == "tts")
+    if characters:
+        row["tokens_per_char"] = sum(output.length for output in flat_outputs) / characters
     row |= {name: sum(numbers) if name in COUNTS else fmean(numbers) for name, numbers in values.items()}
     if "words" in row:
         row["wer"] = corpus_rate(row)
@@ -121,6 +128,7 @@ def step_metrics(outputs: Sequence[Sequence[Output]], scores: Sequence[Sequence[
 
 def make_row(
     step: int,
+    prompts: Sequence[Prompt],
     outputs: Sequence[Sequence[Output]],
     scores: Sequence[Sequence[Score]],
     report: StepReport,
@@ -131,6 +139,7 @@ def make_row(
 
     Args:
         step: Counted from 1.
+        prompts: One per group.
         outputs: One list per group.
         scores: One list per group.
         report: What the update did; its metrics win over those computed from the scores.
@@ -138,7 +147,7 @@ def make_row(
         memory: Peak bytes by stage.
     """
     row: dict[str, Any] = dict.fromkeys(STABLE_KEYS)
-    row |= {"step": step} | step_metrics(outputs, scores) | dict(report.metrics)
+    row |= {"step": step} | step_metrics(prompts, outputs, scores) | dict(report.metrics)
     row |= {f"seconds/{stage}": value for stage, value in seconds.items()}
     row |= {f"memory/{stage}": value for stage, value in memory.items()}
     row = {name: finite(value) for name, value in row.items()}

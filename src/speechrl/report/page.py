@@ -13,7 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from speechrl.errors import DataError
-from speechrl.report import charts, listening, verdict
+from speechrl.report import charts, listening, panels, verdict
 from speechrl.report.metrics import merge
 from speechrl.report.timeline import duration, stage_totals
 from speechrl.report.writers import read_rows, write_atomically
@@ -24,31 +24,6 @@ if TYPE_CHECKING:
 
     Rows = Sequence[Mapping[str, Any]]
 
-PANELS = (
-    charts.Panel(
-        "Error rate of rollouts", "corpus rate of what was sampled", {"wer": "error rate"}, percent=True
-    ),
-    charts.Panel("KL to the reference", "nats per token", {"kl": "KL"}),
-    charts.Panel("Entropy of the policy", "nats per token", {"entropy": "entropy"}),
-    charts.Panel("Length", "tokens per rollout", {"length": "length"}),
-    charts.Panel(
-        "Shares",
-        "of groups without spread, of rollouts cut by length or hallucinated",
-        {
-            "zero_spread_share": "zero spread",
-            "length_cut_share": "cut by length",
-            "hallucination": "hallucination",
-        },
-        percent=True,
-    ),
-    charts.Panel("Gradient norm", "before clipping", {"grad_norm": "gradient norm"}),
-    charts.Panel("Loss", "its value means little in RL; its jumps do", {"loss": "loss"}),
-    charts.Panel(
-        "Rollout against policy",
-        "mean |log-probability difference| of the same tokens",
-        {"logprob_gap": "gap"},
-    ),
-)
 ENDS = 0.1
 """Share of the steps that "first" and "last" in the tiles average over."""
 
@@ -106,16 +81,13 @@ def write_report(run_dir: Path) -> Path:
             verdicts=found,
             evaluation_seconds=evaluation.get("seconds", {}),
             alarms=_alarms(rows),
-            charts=[
-                chart
-                for panel in (_reward_panel(rows), *_held_out(rows), *PANELS)
-                if (chart := charts.line_chart(rows, panel))
-            ],
+            charts=panels.draw(rows),
             stack=charts.stage_stack(rows, list(totals)),
             stages=totals,
             step_count=len(rows),
             steps=steps,
             changed=changed,
+            voices=shelf.voices,
             audio_left_out=shelf.left_out,
             config_text=config_text,
             environment=_flat(_json(run_dir / "environment.json")),
@@ -171,7 +143,7 @@ def _tiles(rows: Rows, config: Mapping[str, Any], found: Sequence[verdict.Verdic
     first = found[0] if found else None
     if first and first.before and first.after:
         p = f"p {first.p}" if first.p.startswith("<") else f"p = {first.p}"
-        tiles.append(Tile(f"{first.measure}, {first.name}", first.after.text, f"was {first.before.text}"))
+        tiles.append(Tile(f"{first.short}, {first.name}", first.after.text, f"was {first.before.text}"))
         tiles.append(Tile("relative change", first.change, p))
     if rows:
         count = max(1, round(len(rows) * ENDS))
@@ -196,31 +168,6 @@ def _tiles(rows: Rows, config: Mapping[str, Any], found: Sequence[verdict.Verdic
 def _method(config: Mapping[str, Any]) -> str:
     prompts, size = config["data"]["batch_size"], config["rollout"]["group_size"]
     return f"{prompts} prompts × {size} rollouts, lr {config['train']['learning_rate']:g}"
-
-
-def _reward_panel(rows: Rows) -> charts.Panel:
-    """The total and every term that the run has; a single term of weight 1 would only be drawn over the total."""
-    terms = dict.fromkeys(name for row in rows for name in row if name.startswith("reward/"))
-    shown = (
-        {}
-        if len(terms) == 1 and all(row.get("reward") == row.get(next(iter(terms))) for row in rows)
-        else terms
-    )
-    names = {"reward": "total"} | {name: name.removeprefix("reward/") for name in shown}
-    return charts.Panel("Reward", "mean over rollouts, terms unweighted", names)
-
-
-def _held_out(rows: Rows) -> list[charts.Panel]:
-    """Error rates of evaluations between steps, where the run made any."""
-    names = dict.fromkeys(
-        name for row in rows for name in row if name.startswith("eval") and name.endswith("/wer")
-    )
-    labels = {name: name.split("/")[1] for name in names}
-    return (
-        [charts.Panel("Held-out error rate", "evaluations between steps", labels, percent=True)]
-        if labels
-        else []
-    )
 
 
 def _alarms(rows: Rows) -> list[Alarm]:

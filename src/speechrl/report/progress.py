@@ -78,6 +78,12 @@ class ProgressListener:
         for name, numbers in results.items():
             if numbers.get("wer") is not None:
                 shown.append(f"{name} {numbers['wer']:.1%} WER")
+            elif numbers.get("judge_wer") is not None:
+                voice = numbers.get("similarity")
+                shown.append(
+                    f"{name} {numbers['judge_wer']:.1%} judge WER"
+                    + ("" if voice is None else f", similarity {voice:.3f}")
+                )
             elif numbers.get("non_empty_rate") is not None:
                 shown.append(f"{name} {numbers['non_empty_rate']:.0%} answered with text")
         self._say("  " + ", ".join(shown))

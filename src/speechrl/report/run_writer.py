@@ -27,12 +27,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from speechrl.config.schema import RunConfig
+    from speechrl.report.sounds import Render
     from speechrl.types import Output, Prompt, Score, StepReport
 
 TIMELINE_EVERY_S = 5.0
 """The timeline is a whole file, so it is not rewritten at every quick step."""
 HEARD_SAMPLES = 4
-"""Prompts of a kept step whose sound goes to TensorBoard."""
+"""Recordings of a kept step that go to TensorBoard; a synthesiser's best and worst rollouts all do."""
 
 
 class RunWriter:
@@ -41,7 +42,14 @@ class RunWriter:
     Every file is whole at every moment: lines are flushed, other files are replaced atomically.
     """
 
-    def __init__(self, run_dir: Path, config: RunConfig, resume_step: int | None = None) -> None:
+    def __init__(
+        self,
+        run_dir: Path,
+        config: RunConfig,
+        resume_step: int | None = None,
+        *,
+        render: Render | None = None,
+    ) -> None:
         """Make or reopen the run directory.
 
         Args:
@@ -49,12 +57,14 @@ class RunWriter:
             config: Written as `config.yaml`, resolved.
             resume_step: None for a new run; else the step of the checkpoint: what was logged after it is dropped, since
                 it will be logged again.
+            render: Makes sound of the few rollouts that are kept, where a synthesiser's rewards need none.
 
         Raises:
             ConfigError: A new run into a directory that has metrics already.
             MissingExtraError: W&B was asked for and is not installed.
         """
         self.run_dir = run_dir
+        self._render = render
         self._config = config.report
         self._steps = config.train.steps
         metrics_path = run_dir / "metrics.jsonl"
@@ -103,7 +113,7 @@ class RunWriter:
         Returns:
             The row of `metrics.jsonl`.
         """
-        row = make_row(step, outputs, scores, report, seconds, memory)
+        row = make_row(step, prompts, outputs, scores, report, seconds, memory)
         for writer in self._writers:
             writer.row(row)
         self._rows.append(row)
@@ -139,12 +149,22 @@ class RunWriter:
         rows = samples.sample_rows(
             step, prompts[kept], outputs[kept], scores[kept], None if advantages is None else advantages[kept]
         )
+        sounds = {
+            f"prompt/{place}": (prompt.audio, prompt.sample_rate_hz)
+            for place, prompt in enumerate(prompts[:HEARD_SAMPLES])
+            if prompt.task == "asr"
+        }
+        if not sounds:
+            made = samples.keep_rollout_audio(
+                self.run_dir, step, rows, prompts[kept], outputs[kept], self._render
+            )
+            sounds = {tag: (output.waveform, output.sample_rate_hz) for tag, output in made.items()}
         samples.keep_samples(self.run_dir, step, rows, prompts[kept])
         for writer in self._writers:
             writer.text("rollouts", samples.as_markdown(rows), step)
-            for index, prompt in enumerate(prompts[:HEARD_SAMPLES]):
-                if prompt.audio is not None:
-                    writer.audio(f"prompt/{index}", prompt.audio, prompt.sample_rate_hz, step)
+            for tag, (waveform, rate_hz) in sounds.items():
+                if waveform is not None and len(waveform):
+                    writer.audio(tag, waveform, rate_hz, step)
 
     def _write_timeline(self) -> None:
         write_json(self.run_dir / "timeline.json", timeline(self._rows))

@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import re
+import shutil
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import soundfile as sf
-
 from speechrl.report.metrics import finite
-from speechrl.report.writers import read_rows, write_atomically
+from speechrl.report.sounds import audio_name, keep_audio, keep_prompt_audio, prompt_audio_name
+from speechrl.report.writers import write_atomically
 from speechrl.types import ScoreStatus
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
+    from speechrl.report.sounds import Render
     from speechrl.types import Output, Prompt, Score
 
 KEPT_GROUPS = 16
 """Prompts of a step whose rollouts are kept."""
-SHOWN_UTTERANCES = 8
-"""Utterances of an evaluation set that are shown, most improved and most worsened each."""
+ROLLOUT_AUDIO = "audio/rollouts"
+HEARD_GROUPS = 5
+"""Prompts of a step whose best and worst rollout of a synthesiser are kept as sound; the report shows as many."""
 
 
 def sample_rows(
@@ -33,7 +32,11 @@ def sample_rows(
     scores: Sequence[Sequence[Score]],
     advantages: Sequence[Sequence[float]] | None = None,
 ) -> list[dict[str, Any]]:
-    """The lines of a step: prompt, reference, each hypothesis with reward, terms, ending and (if known) advantage."""
+    """The lines of a step: prompt, reference, each hypothesis with reward, terms, ending and (if known) advantage.
+
+    A synthesiser's hypothesis is what a recogniser of the reward heard, or None where none listened.
+    """
+    listened = any(score.heard for judged in scores for score in judged)
     rows = []
     for index, (prompt, group, judged) in enumerate(zip(prompts, outputs, scores, strict=True)):
         credit = advantages[index] if advantages is not None else [None] * len(group)
@@ -41,13 +44,14 @@ def sample_rows(
             {
                 "step": step,
                 "id": prompt.id,
+                "task": prompt.task,
                 "reference": prompt.text,
                 "language": prompt.language,
                 "keywords": list(prompt.keywords),
                 "duration_s": round(prompt.duration_s, 3),
-                "audio": None if prompt.audio is None else audio_name(prompt.id),
+                "audio": prompt_audio_name(prompt),
                 "rollouts": [
-                    _rollout(output, score, advantage)
+                    _rollout(output, score, advantage, _hypothesis(prompt, output, score, listened=listened))
                     for output, score, advantage in zip(group, judged, credit, strict=True)
                 ],
             }
@@ -60,10 +64,66 @@ def keep_samples(
 ) -> Path:
     """Write a step's rows and the audio of their prompts; returns the file of rows."""
     for prompt in prompts:
-        keep_audio(run_dir, prompt, audio_name(prompt.id))
+        keep_prompt_audio(run_dir, prompt)
     path = run_dir / "samples" / f"step_{step:06d}.jsonl"
     write_atomically(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
     return path
+
+
+def keep_rollout_audio(
+    run_dir: Path,
+    step: int,
+    rows: Sequence[dict[str, Any]],
+    prompts: Sequence[Prompt],
+    outputs: Sequence[Sequence[Output]],
+    render: Render | None,
+) -> dict[str, Output]:
+    """Write the sound of the best and the worst rollout of the groups whose rewards differ most.
+
+    Args:
+        run_dir: The run.
+        step: Counted from 1.
+        rows: From `sample_rows`; the rollouts that are kept get the field `audio`, their file.
+        prompts: One per row.
+        outputs: One list per row.
+        render: Makes sound where no reward listened; None leaves such rollouts silent.
+
+    Returns:
+        What was written, with its sound, by `best/0`, `worst/0`, `best/1` ...
+    """
+    order = sorted(range(len(rows)), key=lambda index: -spread(rows[index]))[:HEARD_GROUPS]
+    picked = {
+        f"{kind}/{place}": (index, chosen)
+        for place, index in enumerate(order)
+        for kind, chosen in _extremes(rows[index]).items()
+    }
+    found = {tag: outputs[index][chosen] for tag, (index, chosen) in picked.items()}
+    silent = [tag for tag, output in found.items() if output.waveform is None]
+    if silent and render is not None:
+        made = render([prompts[picked[tag][0]] for tag in silent], [found[tag] for tag in silent])
+        found |= dict(zip(silent, made, strict=True))
+    heard = {tag: output for tag, output in found.items() if output.waveform is not None}
+    for tag, output in heard.items():
+        index, chosen = picked[tag]
+        name = audio_name(f"{rows[index]['id']}/{chosen}", f"{ROLLOUT_AUDIO}/step_{step:06d}")
+        keep_audio(run_dir, name, output.waveform, output.sample_rate_hz)
+        rows[index]["rollouts"][chosen]["audio"] = name
+    return heard
+
+
+def spread(row: Mapping[str, Any]) -> float:
+    """Distance between the best and the worst reward of a group; below zero where none is known."""
+    rewards = [item["reward"] for item in row["rollouts"] if item["reward"] is not None]
+    return max(rewards) - min(rewards) if rewards else -1.0
+
+
+def _extremes(row: Mapping[str, Any]) -> dict[str, int]:
+    """Places of the best and the worst rollout; one of them where all are equal, none where no reward is known."""
+    known = [place for place, item in enumerate(row["rollouts"]) if item["reward"] is not None]
+    if not known:
+        return {}
+    by_reward = sorted(known, key=lambda place: -row["rollouts"][place]["reward"])
+    return {"best": by_reward[0]} | ({"worst": by_reward[-1]} if len(by_reward) > 1 else {})
 
 
 def forget_samples_after(run_dir: Path, step: int) -> None:
@@ -71,66 +131,12 @@ def forget_samples_after(run_dir: Path, step: int) -> None:
     for path in sample_files(run_dir):
         if int(path.stem.removeprefix("step_")) > step:
             path.unlink()
+            shutil.rmtree(run_dir / ROLLOUT_AUDIO / path.stem, ignore_errors=True)
 
 
 def sample_files(run_dir: Path) -> list[Path]:
     """Files of kept rollouts, in the order of steps."""
     return sorted((run_dir / "samples").glob("step_*.jsonl"))
-
-
-def audio_name(prompt_id: str, folder: str = "audio") -> str:
-    """Path of a prompt's audio in the run directory; any id becomes a safe and unique file name."""
-    readable = re.sub(r"[^A-Za-z0-9_-]+", "-", prompt_id).strip("-")[:48]
-    return f"{folder}/{readable}-{hashlib.sha256(prompt_id.encode()).hexdigest()[:8]}.flac"
-
-
-def keep_audio(run_dir: Path, prompt: Prompt, name: str) -> None:
-    """Write a prompt's audio as 16-bit FLAC, once."""
-    path = run_dir / name
-    if prompt.audio is None or path.exists():
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    sf.write(path, np.clip(prompt.audio, -1.0, 1.0), prompt.sample_rate_hz, subtype="PCM_16", format="FLAC")
-
-
-def keep_evaluation_audio(run_dir: Path, sets: Mapping[str, Sequence[Prompt]]) -> None:
-    """Write the audio of the utterances that the report will show: those that changed most.
-
-    Call it when `evaluation/before/SET.jsonl` and `evaluation/after/SET.jsonl` have been written.
-    """
-    for name, prompts in sets.items():
-        improved, worsened = most_changed(run_dir, name)
-        shown = {before["id"] for before, _ in improved + worsened}
-        for prompt in prompts:
-            if prompt.id in shown:
-                keep_audio(run_dir, prompt, evaluation_audio_name(name, prompt.id))
-
-
-def evaluation_audio_name(set_name: str, prompt_id: str) -> str:
-    """Path of an evaluation utterance's audio in the run directory."""
-    return audio_name(f"{set_name}/{prompt_id}", folder="audio/evaluation")
-
-
-Pair = tuple[dict[str, Any], dict[str, Any]]
-
-
-def most_changed(
-    run_dir: Path, set_name: str, limit: int = SHOWN_UTTERANCES
-) -> tuple[list[Pair], list[Pair]]:
-    """Utterances of a set, as (row before, row after), whose error count fell most and rose most."""
-    folder = run_dir / "evaluation"
-    before = {row["id"]: row for row in read_rows(folder / "before" / f"{set_name}.jsonl")}
-    after = {row["id"]: row for row in read_rows(folder / "after" / f"{set_name}.jsonl")}
-    pairs = [(before[key], after[key]) for key in before if key in after]
-    pairs.sort(key=lambda pair: (errors_of(pair[1]) - errors_of(pair[0]), pair[0]["id"]))
-    improved = [pair for pair in pairs if errors_of(pair[1]) < errors_of(pair[0])]
-    worsened = [pair for pair in reversed(pairs) if errors_of(pair[1]) > errors_of(pair[0])]
-    return improved[:limit], worsened[:limit]
-
-
-def errors_of(row: Mapping[str, Any]) -> int:
-    """Errors of an utterance's row."""
-    return int(row["substitutions"] + row["deletions"] + row["insertions"])
 
 
 def as_markdown(rows: Iterable[Mapping[str, Any]]) -> str:
@@ -140,14 +146,21 @@ def as_markdown(rows: Iterable[Mapping[str, Any]]) -> str:
         lines.append(f"**{row['id']}**: {row['reference'] or '(silence)'}\n")
         for item in row["rollouts"]:
             reward = "failed" if item["reward"] is None else f"{item['reward']:+.3f}"
-            lines.append(f"- {reward} ({item['ending']}): `{item['hypothesis']}`")
+            said = "not transcribed" if item["hypothesis"] is None else f"`{item['hypothesis']}`"
+            lines.append(f"- {reward} ({item['ending']}): {said}")
         lines.append("")
     return "\n".join(lines)
 
 
-def _rollout(output: Output, score: Score, advantage: float | None) -> dict[str, Any]:
+def _hypothesis(prompt: Prompt, output: Output, score: Score, *, listened: bool) -> str | None:
+    if prompt.task == "asr":
+        return output.text
+    return score.heard if listened else None
+
+
+def _rollout(output: Output, score: Score, advantage: float | None, hypothesis: str | None) -> dict[str, Any]:
     return {
-        "hypothesis": output.text,
+        "hypothesis": hypothesis,
         "reward": finite(score.total),
         "terms": {name: finite(value) for name, value in score.terms.items()},
         "metrics": {name: finite(value) for name, value in score.metrics.items()},

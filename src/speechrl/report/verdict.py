@@ -3,35 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
+
+from speechrl.report.measures import SIGNIFICANT, Beside, details, p_value, signed, span, what_else_changed
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
-    Numbers = Mapping[str, Any]
+    from speechrl.report.measures import Numbers
 
 Judgement = Literal["better", "worse", "unclear", "same", "unpaired"]
-
-SIGNIFICANT = 0.05
-MEASURES = {
-    "wer": ("error rate", True),
-    "mean_utterance_wer": ("error rate, mean over utterances", True),
-    "substitutions": ("substitutions", False),
-    "deletions": ("deletions", False),
-    "insertions": ("insertions", False),
-    "insertion_rate": ("insertions per reference word", True),
-    "hallucination_rate": ("utterances with a hallucination", True),
-    "loop_rate": ("utterances with a loop", True),
-    "wrong_language_rate": ("utterances in another language", True),
-    "non_empty_rate": ("utterances with any text", True),
-    "length_cut_rate": ("cut at the token limit", True),
-    "keyword_precision": ("keyword precision", True),
-    "keyword_recall": ("keyword recall", True),
-    "keyword_f1": ("keyword F1", True),
-    "words": ("reference words", False),
-    "utterances": ("utterances", False),
-}
-"""Numbers of a set that the page names, with whether they are shares; others are shown under their key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,15 +31,17 @@ class Verdict:
 
     Attributes:
         judgement: Which way it went, as far as the test can tell.
-        measure: What `before` and `after` are rates of.
+        measure: What `before` and `after` are rates of; `short` is the same without the judge's name.
         change: Relative change, as text; `interval` and `p` likewise.
         sentence: The verdict in words.
         details: (name, before, after) of every number of the set.
+        beside: What else changed; empty for a recogniser.
     """
 
     name: str
     judgement: Judgement
     measure: str
+    short: str
     utterances: int
     before: Point | None
     after: Point | None
@@ -67,9 +50,10 @@ class Verdict:
     p: str
     sentence: str
     details: tuple[tuple[str, str, str], ...]
+    beside: tuple[Beside, ...] = ()
 
 
-def verdicts(evaluation: Mapping[str, Any]) -> list[Verdict]:
+def verdicts(evaluation: Numbers) -> list[Verdict]:
     """One verdict per set, in the order of `evaluation.json`."""
     before, after, paired = (evaluation.get(key) or {} for key in ("before", "after", "paired"))
     names = list(dict.fromkeys([*after, *before]))
@@ -94,28 +78,36 @@ def _verdict(
     name: str, before: Numbers | None, after: Numbers | None, paired: Numbers | None, whole: float
 ) -> Verdict:
     present = after or before or {}
-    spoken = present.get("wer") is not None or bool(present.get("words"))
-    key = "wer" if spoken else "non_empty_rate"
-    unit = {"character": "character error rate", "mixed": "error rate"}.get(
-        present.get("unit", ""), "word error rate"
-    )
+    key, measure, noun = _measure(present)
     change, low, high = ((paired or {}).get(part) for part in ("relative_change", "low", "high"))
     p = (paired or {}).get("p")
     judgement = _judge(change, p)
-    noun = "errors" if spoken else "words out of nothing"
     return Verdict(
         name=name,
         judgement=judgement,
-        measure=unit if spoken else "answers with text",
+        measure=measure,
+        short=measure.partition(" heard by ")[0],
         utterances=int(present.get("utterances", 0)),
         before=_point(before, key, whole),
         after=_point(after, key, whole),
-        change=_signed(change),
-        interval="–" if low is None or high is None else f"{_signed(low)} to {_signed(high)}",
-        p="–" if p is None else ("< 0.001" if p < 0.001 else f"{p:.3f}"),
+        change=signed(change),
+        interval=span(low, high, signed),
+        p=p_value(p),
         sentence=_sentence(judgement, change, noun),
-        details=_details(before or {}, after or {}),
+        details=details(before or {}, after or {}),
+        beside=what_else_changed(before or {}, after or {}, paired or {}),
     )
+
+
+def _measure(numbers: Numbers) -> tuple[str, str, str]:
+    """The number that a set is judged by: its key, its name, and what fewer of is better."""
+    if "judge_wer" in numbers:
+        judge = next(iter(numbers.get("judges") or {}), "a judge")
+        return "judge_wer", f"word error rate heard by {judge}", "errors"
+    if numbers.get("wer") is not None or numbers.get("words"):
+        unit = {"character": "character error rate", "mixed": "error rate"}
+        return "wer", unit.get(numbers.get("unit", ""), "word error rate"), "errors"
+    return "non_empty_rate", "answers with text", "words out of nothing"
 
 
 def _judge(change: float | None, p: float | None) -> Judgement:
@@ -153,31 +145,7 @@ def _point(numbers: Numbers | None, key: str, whole: float) -> Point | None:
 
 
 def _top(numbers: Numbers) -> float:
-    rates = [numbers.get(key) for key in ("wer", "wer_high")]
+    rates = [numbers.get(key) for key in ("wer", "wer_high", "judge_wer", "judge_wer_high")]
     if all(rate is None for rate in rates):
         rates = [numbers.get("non_empty_rate")]
     return max((rate for rate in rates if rate is not None), default=0.0)
-
-
-def _details(before: Numbers, after: Numbers) -> tuple[tuple[str, str, str], ...]:
-    keys = dict.fromkeys([*MEASURES, *before, *after])
-    shown = []
-    for key in keys:
-        first, second = before.get(key), after.get(key)
-        if key in ("wer_low", "wer_high", "unit") or (first is None and second is None):
-            continue
-        name, share = MEASURES.get(key, (key, False))
-        shown.append((name, _number(first, share), _number(second, share)))
-    return tuple(shown)
-
-
-def _number(value: Any, share: bool) -> str:
-    if value is None:
-        return "–"
-    if isinstance(value, int | float):
-        return f"{value:.1%}" if share else f"{value:.4g}"
-    return str(value)
-
-
-def _signed(value: float | None) -> str:
-    return "–" if value is None else f"{value + 0.0:+.1%}".replace("-", "\N{MINUS SIGN}")

@@ -1,4 +1,4 @@
-"""The mixer: named rewards, their weighted sum, and what happens when one of them fails.
+"""The mixer: named rewards, what their values make together, and what happens when one of them fails.
 
 A reward that could not be computed is no bad answer. Its output gets `ScoreStatus.FAILED`, a total of NaN and
 the reason; above `max_failed_share` the run stops and says why.
@@ -6,113 +6,102 @@ the reason; above `max_failed_share` the run stops and says why.
 
 from __future__ import annotations
 
-import difflib
-import inspect
 import math
 from collections import Counter
-from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol, Self, get_type_hints
-
-from pydantic import TypeAdapter, ValidationError
+from typing import TYPE_CHECKING, Self
 
 from speechrl.errors import ConfigError, RewardError
-from speechrl.rewards import asr
-from speechrl.rewards.custom import CustomReward
-from speechrl.rewards.verdict import Verdict, check_value, describe_exception, failed
-from speechrl.types import Output, Prompt, Score, ScoreStatus
+from speechrl.rewards import asr, tts
+from speechrl.rewards.combine import harmonic_mean, normalised_sums, weighted_sum
+from speechrl.rewards.forms import BatchReward, exactly, flatten
+from speechrl.rewards.registry import REWARDS, check_term, find_reward, make_scorer, replaces, rewards_of
+from speechrl.rewards.tts_judges import TokenReader
+from speechrl.rewards.verdict import describe_exception
+from speechrl.types import Score, ScoreStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping, Sequence
 
     from speechrl.config.schema import RewardConfig, RewardsConfig
-
-    RewardFunction = Callable[..., float]
-
-Mode = Literal["add", "replace"]
-
-REWARDS: dict[str, RewardFunction] = {
-    "accuracy": asr.accuracy_term,
-    "hallucination": asr.hallucination_term,
-    "keywords": asr.keywords_term,
-    "language": asr.language_term,
-    "silence": asr.silence_term,
-}
-"""Built-in rewards: `function(output, prompt, **options) -> float`, run in this process."""
-
-PENALTIES = frozenset({"hallucination", "language"})
-"""Rewards that are 0 unless something is wrong. They also take the option `mode`: `add` (default) makes them
-a term of the sum like any other; `replace` makes them the whole total of an output on which they are
-negative. Which of the two arXiv 2509.18569 uses is not known."""
-
-
-class Scorer(Protocol):
-    """Judges a flat batch: one verdict an output, in order."""
-
-    def score(self, outputs: Sequence[Output], prompts: Sequence[Prompt]) -> list[Verdict]:
-        """`prompts[i]` is what `outputs[i]` answers."""
-        ...
-
-    def close(self) -> None:
-        """Free what it holds."""
-        ...
-
-
-class BuiltinReward:
-    """A function of `REWARDS` with its options."""
-
-    def __init__(self, function: RewardFunction, options: Mapping[str, object]) -> None:
-        self._function = function
-        self._options = dict(options)
-
-    def score(self, outputs: Sequence[Output], prompts: Sequence[Prompt]) -> list[Verdict]:
-        """One verdict an output; an exception becomes a failed one."""
-        return [self._judge(output, prompt) for output, prompt in zip(outputs, prompts, strict=True)]
-
-    def close(self) -> None:
-        """Nothing to free."""
-
-    def _judge(self, output: Output, prompt: Prompt) -> Verdict:
-        try:
-            return check_value(self._function(output, prompt, **self._options))
-        except Exception as error:
-            # One odd row must not end a run of hours; the reason is kept, counted, and stops the run if it is common.
-            return failed(describe_exception(error))
+    from speechrl.models.tts.token2text import Token2Text
+    from speechrl.rewards.forms import Scorer
+    from speechrl.rewards.verdict import Verdict
+    from speechrl.types import Output, Prompt, Task
 
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """One reward in the sum; `replaces` is the mode `replace` of `PENALTIES`."""
+    """One reward of the total.
+
+    Attributes:
+        name: Like its reward, or like the function of `module:function`.
+        weight: Its factor.
+        task: What it can judge; None for a user's own, which may judge anything.
+        hears: Whether it needs a waveform.
+        replaces: The mode `replace` of a penalty.
+        scorer: Who judges.
+    """
 
     name: str
     weight: float
+    task: Task | None
+    hears: bool
+    replaces: bool
     scorer: Scorer
-    replaces: bool = False
 
 
 class RewardMixer:
     """Judges groups of outputs with the rewards of a configuration.
 
-    The total is the sum of weight x term. Where terms of mode `replace` are negative it is the weighted sum
-    of those alone. A term is called like its reward, or like the function of `module:function`; a second one
-    of that name gets `_2`.
+    The total is, by `combine`: the sum of weight x term (`sum`), where terms of mode `replace` that are negative
+    are the only ones; the weighted harmonic mean (`harmonic`); or the weighted sum of terms that were normalised
+    inside their group (`normalised`). A term is called like its reward, or like the function of
+    `module:function`; a second one of that name gets `_2`.
+
+    Rewards with a model run in processes of their own, side by side. `with` ends them.
 
     Args:
         config: Terms, weights, options.
 
     Raises:
-        ConfigError: An unknown reward, an unknown or unfit option, a user's function that cannot be imported.
+        ConfigError: An unknown reward, an unknown or unfit option, a user's function that cannot be imported, or a
+            term that `combine` cannot take.
+        SpeechRLError: A model of a reward cannot be loaded.
     """
 
     def __init__(self, config: RewardsConfig) -> None:
+        self._combine = config.combine
         self._max_failed_share = config.max_failed_share
         self._terms: list[Term] = []
-        try:
-            for term in config.terms:
-                self._terms.append(_make_term(term, [known.name for known in self._terms]))
-        except ConfigError:
-            self.close()
-            raise
+        check_rewards(config)
+        # Models load side by side.
+        with ThreadPoolExecutor(max(1, len(config.terms))) as pool:
+            futures = [pool.submit(make_scorer, term) for term in config.terms]
+        names = _names(config.terms)
+        for name, term, future in zip(names, config.terms, futures, strict=True):
+            if future.exception() is None:
+                known = REWARDS.get(term.name)
+                task, hears = (known.task, known.hears) if known else (None, True)
+                self._terms.append(Term(name, term.weight, task, hears, replaces(term), future.result()))
+        for future in futures:
+            if (error := future.exception()) is not None:
+                self.close()
+                raise error
+
+    @property
+    def hears(self) -> bool:
+        """Whether any term needs a waveform. One of the user's own is thought to."""
+        return any(term.hears for term in self._terms)
+
+    @property
+    def token2texts(self) -> dict[str, Token2Text]:
+        """Token2Text models that rewards read with, by term, to hold their codebook against the policy's."""
+        judges = {
+            term.name: term.scorer.judge for term in self._terms if isinstance(term.scorer, BatchReward)
+        }
+        return {name: judge.token2text for name, judge in judges.items() if isinstance(judge, TokenReader)}
 
     def score(self, outputs: Sequence[Sequence[Output]], prompts: Sequence[Prompt]) -> list[list[Score]]:
         """Judge the outputs of each prompt.
@@ -122,25 +111,31 @@ class RewardMixer:
             prompts: As many as groups.
 
         Returns:
-            One list of scores a group, in the order of its outputs. For `asr` prompts the metrics are those
-            of `asr.asr_metrics`.
+            One list of scores a group, in the order of its outputs. Metrics are for `asr` prompts those of
+            `asr.asr_metrics`, for `tts` those of `tts.speech_metrics`, of `tts.hearing_metrics` where a recogniser
+            listened, and what the terms add.
 
         Raises:
+            ConfigError: A term cannot judge the task of a prompt.
             RewardError: More than `max_failed_share` of the scores failed.
         """
-        flat = [output for group in outputs for output in group]
-        asked = [prompt for group, prompt in zip(outputs, prompts, strict=True) for _ in group]
-        verdicts = {term.name: _exactly(len(flat), term.scorer.score(flat, asked)) for term in self._terms}
-        scores = [
-            self._mix({name: column[i] for name, column in verdicts.items()}, output, prompt)
+        for task in {prompt.task for prompt in prompts}:
+            for term in self._terms:
+                if term.task is not None:
+                    _check_task(term.name, term.task, task)
+        columns = self._ask(outputs, prompts)
+        flat, asked = flatten(outputs, prompts)
+        judged = [
+            self._judge({name: verdicts[i] for name, verdicts in columns.items()}, output, prompt)
             for i, (output, prompt) in enumerate(zip(flat, asked, strict=True))
         ]
-        self._stop_if_too_many_failed(scores)
-        remaining = iter(scores)
-        return [[next(remaining) for _ in group] for group in outputs]
+        remaining = iter(judged)
+        scores = [self._score_group([next(remaining) for _ in group]) for group in outputs]
+        self._stop_if_too_many_failed([score for group in scores for score in group])
+        return scores
 
     def close(self) -> None:
-        """End the workers of users' rewards."""
+        """End the workers."""
         for term in self._terms:
             term.scorer.close()
 
@@ -150,17 +145,67 @@ class RewardMixer:
     def __exit__(self, *exception: object) -> None:
         self.close()
 
-    def _mix(self, verdicts: Mapping[str, Verdict], output: Output, prompt: Prompt) -> Score:
-        terms = {name: verdict.value for name, verdict in verdicts.items()}
+    def _ask(self, groups: Sequence[Sequence[Output]], prompts: Sequence[Prompt]) -> dict[str, list[Verdict]]:
+        """The verdicts of each term, flat."""
+        count = sum(map(len, groups))
+        try:
+            # All are asked before any is waited for: those in other processes work meanwhile.
+            answers = {term.name: term.scorer.ask(groups, prompts) for term in self._terms}
+            return {
+                name: exactly(count, [verdict for group in answer() for verdict in group])
+                for name, answer in answers.items()
+            }
+        except BaseException:
+            # Ctrl-C: answers that are still under way must not meet the next batch.
+            self.close()
+            raise
+
+    def _judge(self, verdicts: Mapping[str, Verdict], output: Output, prompt: Prompt) -> _Judgement:
         problems = [f"{name} {verdict.problem}" for name, verdict in verdicts.items() if verdict.problem]
-        metrics, trouble = _metrics(output, prompt)
+        if self._combine == "harmonic":
+            problems += [
+                f"{name} is {verdict.value:g}, outside of [0, 1], which combine harmonic needs"
+                for name, verdict in verdicts.items()
+                if not verdict.problem and not 0 <= verdict.value <= 1
+            ]
+        heard = self._heard(verdicts)
+        metrics, trouble = _metrics(output, prompt, heard)
+        for verdict in verdicts.values():
+            metrics |= verdict.metrics
         if trouble:
             problems.append(f"metrics {trouble}")
-        if problems:
-            return Score(math.nan, terms, ScoreStatus.FAILED, "; ".join(problems), metrics)
-        replacing = [term for term in self._terms if term.replaces and terms[term.name] < 0]
-        total = sum(term.weight * terms[term.name] for term in replacing or self._terms)
-        return Score(total, terms, metrics=metrics)
+        terms = {name: verdict.value for name, verdict in verdicts.items()}
+        return _Judgement(terms, metrics, heard or "", "; ".join(problems))
+
+    def _heard(self, verdicts: Mapping[str, Verdict]) -> str | None:
+        """What was understood, of the waveform rather than of the tokens; None where nobody listened."""
+        in_order = sorted(self._terms, key=lambda term: not term.hears)
+        transcripts = (verdicts[term.name].heard for term in in_order)
+        return next((heard for heard in transcripts if heard is not None), None)
+
+    def _score_group(self, judged: Sequence[_Judgement]) -> list[Score]:
+        totals = iter(self._totals([each.terms for each in judged if not each.problem]))
+        return [
+            Score(math.nan, each.terms, ScoreStatus.FAILED, each.problem, each.metrics, each.heard)
+            if each.problem
+            else Score(next(totals), each.terms, metrics=each.metrics, heard=each.heard)
+            for each in judged
+        ]
+
+    def _totals(self, rows: Sequence[Mapping[str, float]]) -> list[float]:
+        """Totals of the outputs of one group that did not fail."""
+        weights = [term.weight for term in self._terms]
+        table = [[row[term.name] for term in self._terms] for row in rows]
+        if self._combine == "harmonic":
+            return [harmonic_mean(values, weights) for values in table]
+        if self._combine == "normalised":
+            return normalised_sums(table, weights)
+        totals = []
+        for values in table:
+            pairs = list(zip(self._terms, values, strict=True))
+            counted = [pair for pair in pairs if pair[0].replaces and pair[1] < 0] or pairs
+            totals.append(weighted_sum([value for _, value in counted], [term.weight for term, _ in counted]))
+        return totals
 
     def _stop_if_too_many_failed(self, scores: Sequence[Score]) -> None:
         reasons = Counter(score.reason for score in scores if score.status is ScoreStatus.FAILED)
@@ -174,55 +219,87 @@ class RewardMixer:
         )
 
 
-def _make_term(config: RewardConfig, taken: Sequence[str]) -> Term:
-    name = config.name.rpartition(":")[2]
-    same = sum(other == name or other.startswith(f"{name}_") for other in taken)
-    name = f"{name}_{same + 1}" if name in taken else name
-    if ":" in config.name:
-        return Term(name, config.weight, CustomReward(config.name, config.options, config.timeout_s))
-    if config.name not in REWARDS:
-        near = difflib.get_close_matches(config.name, REWARDS, n=1)
-        mend = f"did you mean {near[0]!r}?" if near else "a reward of your own is named `module:function`"
-        raise ConfigError(f"unknown reward {config.name!r}; {mend} Known: {', '.join(REWARDS)}")
-    options = dict(config.options)
-    mode = options.pop("mode", "add") if config.name in PENALTIES else "add"
-    if mode not in ("add", "replace"):
-        raise ConfigError(f"option `mode` of reward {config.name!r} must be 'add' or 'replace', not {mode!r}")
-    function = REWARDS[config.name]
-    _check_options(config.name, function, options)
-    return Term(name, config.weight, BuiltinReward(function, options), replaces=mode == "replace")
+@dataclass(frozen=True, slots=True)
+class _Judgement:
+    """All that is known of one output before its group is looked at; `problem` is empty where nothing failed."""
+
+    terms: dict[str, float]
+    metrics: dict[str, float]
+    heard: str
+    problem: str
 
 
-def _check_options(name: str, function: RewardFunction, options: Mapping[str, object]) -> None:
-    """Hold options against the keyword arguments of `function` and their types."""
-    known = [key for key, p in inspect.signature(function).parameters.items() if p.kind is p.KEYWORD_ONLY]
-    offered = [*known, "mode"] if name in PENALTIES else known
-    hints = get_type_hints(function, vars(asr) | {"Output": Output, "Prompt": Prompt, "Sequence": Sequence})
-    for key, value in options.items():
-        if key not in known:
-            near = difflib.get_close_matches(key, offered, n=1)
-            mend = f"did you mean {near[0]!r}?" if near else f"it takes {', '.join(offered) or 'no options'}"
-            raise ConfigError(f"reward {name!r} has no option {key!r}; {mend}")
-        try:
-            TypeAdapter(hints[key]).validate_python(value, strict=True)
-        except ValidationError as error:
-            fault = error.errors(include_url=False)[0]["msg"]
-            raise ConfigError(f"option {key!r} of reward {name!r} cannot be {value!r}: {fault}") from error
+def check_rewards(config: RewardsConfig, task: Task | None = None) -> None:
+    """Look at names, options and their combination, without loading a model or importing a user's function.
+
+    Args:
+        config: The rewards of a run.
+        task: What the run does, if that is to be looked at too.
+
+    Raises:
+        ConfigError: Something cannot work.
+    """
+    for term in config.terms:
+        check_term(term)
+        _check_combination(config.combine, term)
+        if task is not None and term.name in REWARDS:
+            _check_task(term.name, REWARDS[term.name].task, task)
+    if config.combine == "harmonic" and not any(term.weight for term in config.terms):
+        raise ConfigError("rewards.combine harmonic needs a term whose weight is not 0")
 
 
-def _metrics(output: Output, prompt: Prompt) -> tuple[dict[str, float], str]:
+def _check_task(name: str, judges: Task, task: Task) -> None:
+    if judges != task:
+        raise ConfigError(
+            f"reward {name!r} judges {judges}, and these are outputs of {task}; rewards for {task}: "
+            f"{', '.join(rewards_of(task))}"
+        )
+
+
+def _names(terms: Sequence[RewardConfig]) -> list[str]:
+    names: list[str] = []
+    for term in terms:
+        name = term.name.rpartition(":")[2]
+        same = sum(other == name or other.startswith(f"{name}_") for other in names)
+        names.append(f"{name}_{same + 1}" if name in names else name)
+    return names
+
+
+def _check_combination(combine: str, term: RewardConfig) -> None:
+    """See that `combine` can take a term.
+
+    Raises:
+        ConfigError: It cannot, or the term's mode is unknown.
+    """
+    if replaces(term) and combine != "sum":
+        raise ConfigError(
+            f"reward {term.name!r}: mode replace makes the total of a sum; use `combine: sum`, or mode add"
+        )
+    if combine != "harmonic":
+        return
+    if term.weight < 0:
+        raise ConfigError(
+            f"reward {term.name!r}: its weight {term.weight:g} is negative, which combine harmonic cannot take"
+        )
+    if ":" not in term.name:
+        reward = find_reward(term.name)
+        low, high = reward.span({**reward.options(), **term.options})
+        if low < 0 or high > 1:
+            raise ConfigError(
+                f"reward {term.name!r} gives values from {low:g} to {high:g}, and combine harmonic takes [0, 1] only; "
+                "set `floor: 0` or a shape of tanh or exp where the reward has them, or use combine sum or normalised"
+            )
+
+
+def _metrics(output: Output, prompt: Prompt, heard: str | None) -> tuple[dict[str, float], str]:
     """The metrics of the task, or none and the problem."""
-    if prompt.task != "asr":
-        return {}, ""
     try:
-        return asr.asr_metrics(prompt.text, output.text, prompt.language), ""
+        if prompt.task == "asr":
+            return asr.asr_metrics(prompt.text, output.text, prompt.language), ""
+        metrics = tts.speech_metrics(output)
+        if heard is not None:
+            metrics |= tts.hearing_metrics(prompt.text, heard, prompt.language)
+        return metrics, ""
     except Exception as error:
         # As for a built-in reward: the row fails, with its reason.
         return {}, describe_exception(error)
-
-
-def _exactly(count: int, verdicts: list[Verdict]) -> list[Verdict]:
-    """A scorer that loses or adds one has mixed up which output is which: none of its verdicts can be used."""
-    if len(verdicts) == count:
-        return verdicts
-    return [failed(f"gave {len(verdicts)} values for {count} outputs")] * count

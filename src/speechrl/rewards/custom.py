@@ -1,138 +1,93 @@
-"""A user's own reward, `module:function`, in a process that can be killed.
-
-A reward that hangs, dies or eats the interpreter must not take the run with it. So it lives in a process of
-its own, which is started once, gets whole batches, and is killed and started again when a batch runs out of
-time. Built-in rewards do not need this and run in-process.
-"""
+"""A user's own reward: `module:function` or `path/to/file.py:function`, found and held against its options."""
 
 from __future__ import annotations
 
-import os
-import signal
-import socket
-import subprocess
+import difflib
+import importlib
+import importlib.util
+import inspect
 import sys
-import time
-from contextlib import suppress
-from multiprocessing.connection import Connection
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 
 from speechrl.errors import ConfigError
-from speechrl.rewards.verdict import Verdict, describe_exception, failed
+from speechrl.rewards.verdict import describe_exception
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from speechrl.types import Output, Prompt
-
-STARTUP_S = 120.0
-"""A reward module may load a model while it is imported."""
-
-# The worker finds modules where this process does, and in the working directory, after all others.
-_BOOT = (
-    "import sys; sys.path[:] = [*sys.argv[3:], '']; "
-    "from speechrl.rewards.custom_worker import main; main(int(sys.argv[1]), int(sys.argv[2]))"
-)
+    from collections.abc import Callable, Mapping
+    from types import ModuleType
 
 
-class CustomReward:
-    """Calls `function(output: Output, prompt: Prompt, **options) -> float` in a worker process.
-
-    The function may be slow, raise or hang; each of these is a failed verdict with its reason. What it prints
-    goes to stderr.
-
-    Args:
-        target: `module:function`, or `path/to/file.py:function`.
-        options: Keyword arguments of the function.
-        timeout_s: A batch that takes longer is failed as a whole, and the worker is killed.
+def load_target(target: str) -> Callable[..., Any]:
+    """Import `module:function` or `path/to/file.py:function`.
 
     Raises:
-        ConfigError: Module or function are missing or broken, or the function does not take these options.
+        ConfigError: The target has another form, or its module or function is missing or broken.
     """
-
-    def __init__(self, target: str, options: Mapping[str, object], timeout_s: float) -> None:
-        self._target = target
-        self._options = dict(options)
-        self._timeout_s = timeout_s
-        self._process: subprocess.Popen[bytes] | None = None
-        self._connection: Connection[Any, Any] | None = None
-        self._start()
-
-    def score(self, outputs: Sequence[Output], prompts: Sequence[Prompt]) -> list[Verdict]:
-        """One verdict an output; never raises for what the user's function does."""
-        verdicts: list[Verdict] = []
-        try:
-            connection = self._connection or self._start()
-            deadline = time.monotonic() + self._timeout_s
-            connection.send(list(zip(outputs, prompts, strict=True)))
-            for _ in outputs:
-                if not connection.poll(max(deadline - time.monotonic(), 0.0)):
-                    where = f"at output {len(verdicts) + 1} of {len(outputs)}"
-                    return self._fail(outputs, f"was still {where} after {self._timeout_s:g} s (timeout_s)")
-                verdicts.append(connection.recv())
-        except (EOFError, OSError):
-            where = f"at output {len(verdicts) + 1} of {len(outputs)}"
-            return self._fail(outputs, f"lost its process {where} ({self._exit()})")
-        except ConfigError as error:
-            return self._fail(outputs, describe_exception(error))
-        except BaseException:
-            # Ctrl-C: answers that are still under way must not meet the next batch.
-            self.close()
-            raise
-        return verdicts
-
-    def close(self) -> None:
-        """End the worker, and whatever it started."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
-        if self._process is not None:
-            _kill(self._process)
-            self._process = None
-
-    def _start(self) -> Connection[Any, Any]:
-        ours, theirs = socket.socketpair()
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", _BOOT, str(theirs.fileno()), str(os.getpid()), *filter(None, sys.path)],
-            pass_fds=[theirs.fileno()],
-            stdin=subprocess.DEVNULL,
-            # A group of its own: Ctrl-C reaches the trainer only, and a kill reaches the worker's children too.
-            start_new_session=True,
-        )
-        theirs.close()
-        self._connection = connection = Connection(ours.detach())
-        try:
-            connection.send((self._target, self._options))
-            answer = (
-                connection.recv() if connection.poll(max(self._timeout_s, STARTUP_S)) else ("refused", "")
-            )
-        except (EOFError, OSError) as error:
-            reason = f"reward {self._target!r}: its process died while it was imported ({self._exit()})"
-            self.close()
-            raise ConfigError(reason) from error
-        if answer[0] == "refused":
-            self.close()
-            raise ConfigError(answer[1] or f"reward {self._target!r} was not imported within {STARTUP_S:g} s")
-        return connection
-
-    def _fail(self, outputs: Sequence[Output], problem: str) -> list[Verdict]:
-        """Give the whole batch up; the next one gets a fresh worker."""
-        self.close()
-        return [failed(problem)] * len(outputs)
-
-    def _exit(self) -> str:
-        if self._process is None:
-            return "it did not start"
-        try:
-            code = self._process.wait(timeout=1.0)
-        except subprocess.TimeoutExpired:
-            return "it closed its connection"
-        return signal.Signals(-code).name if code < 0 else f"exit code {code}"
+    place, _, name = target.rpartition(":")
+    if not place or not name:
+        raise ConfigError(f"reward {target!r} is neither `module:function` nor `path/to/file.py:function`")
+    module = _load_file(Path(place)) if place.endswith(".py") else _load_module(place)
+    function = getattr(module, name, None)
+    if not callable(function):
+        own = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
+        near = difflib.get_close_matches(name, own, n=1)
+        mend = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(sorted(own)) or 'no functions'}"
+        raise ConfigError(f"reward {target!r}: {place} has no function {name!r}; {mend}")
+    return cast("Callable[..., Any]", function)
 
 
-def _kill(process: subprocess.Popen[bytes]) -> None:
-    """End the worker's whole process group, unless it has ended by itself and its number may be another's."""
-    if process.returncode is None:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+def check_call(target: str, function: Callable[..., Any], options: Mapping[str, object]) -> None:
+    """See that `function(output, prompt, **options)` can be called.
+
+    Raises:
+        ConfigError: It takes no two positional arguments, lacks an option, or does not know one.
+    """
+    signature = inspect.signature(function)
+    try:
+        signature.bind("output", "prompt", **options)
+    except TypeError as error:
+        raise ConfigError(
+            f"reward {target!r} cannot be called as function(output, prompt{_listed(options)}): {error}. "
+            f"Its signature is {signature}; options of the reward become keyword arguments"
+        ) from error
+
+
+def _load_file(path: Path) -> ModuleType:
+    if not path.is_file():
+        raise ConfigError(f"reward file {str(path)!r} does not exist in {Path.cwd()}")
+    spec = importlib.util.spec_from_file_location(f"speechrl_custom_{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise ConfigError(f"reward file {str(path)!r} cannot be read as Python")
+    module = importlib.util.module_from_spec(spec)
+    # Dataclasses and pickle look a module up by its name.
+    sys.modules[spec.name] = module
+    # Its neighbours are importable, as if the file were run.
+    sys.path.insert(0, str(path.resolve().parent))
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise ConfigError(
+            f"reward file {str(path)!r} {describe_exception(error)} while it was imported"
+        ) from error
+    return module
+
+
+def _load_module(name: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name and (name == error.name or name.startswith(f"{error.name}.")):
+            raise ConfigError(
+                f"there is no module {name!r} for the reward; is it installed, or in {Path.cwd()}? "
+                "A file is named as path/to/file.py:function"
+            ) from error
+        raise ConfigError(f"reward module {name!r} needs {error.name!r}, which is not installed") from error
+    except Exception as error:
+        raise ConfigError(
+            f"reward module {name!r} {describe_exception(error)} while it was imported"
+        ) from error
+
+
+def _listed(options: Mapping[str, object]) -> str:
+    return "".join(f", {name}=..." for name in options)

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from speechrl.config.schema import RewardConfig, RewardsConfig
 from speechrl.errors import DataError
-from speechrl.rewards.base import REWARDS, RewardMixer
+from speechrl.rewards.base import RewardMixer
+from speechrl.rewards.registry import rewards_of
 from speechrl.text.normalise import plain, primary_language
 from speechrl.types import Ending, Output, Prompt
 
@@ -30,8 +31,8 @@ DEFAULT_LANGUAGE = "en"
 
 
 def all_rewards() -> RewardsConfig:
-    """Every built-in reward with weight 1; a failed one never stops the others."""
-    return RewardsConfig(terms=[RewardConfig(name=name) for name in REWARDS], max_failed_share=1.0)
+    """Every built-in reward of recognisers with weight 1; a failed one never stops the others."""
+    return RewardsConfig(terms=[RewardConfig(name=name) for name in rewards_of("asr")], max_failed_share=1.0)
 
 
 def score_file(path: Path, rewards: RewardsConfig | None = None) -> list[dict[str, Any]]:

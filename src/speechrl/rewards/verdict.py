@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from numbers import Real
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """A finite value, or NaN with the problem. Example: `Verdict(math.nan, "returned nan")`."""
+    """A finite value, or NaN with the problem. Example: `Verdict(math.nan, "returned nan")`.
+
+    Attributes:
+        value: The unweighted term.
+        problem: Why there is no value; empty when there is one.
+        heard: What a recogniser understood, "" for nothing; None where none listened.
+        metrics: Numbers worth logging that came up on the way.
+    """
 
     value: float
     problem: str = ""
+    heard: str | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
 
 
 def failed(problem: str) -> Verdict:
@@ -26,6 +39,13 @@ def check_value(value: object) -> Verdict:
         return failed(f"returned {type(value).__name__} instead of a number")
     number = float(value)
     return Verdict(number) if math.isfinite(number) else failed(f"returned {number}")
+
+
+def check_verdict(verdict: Verdict) -> Verdict:
+    """Hold the value of a built-in judge to the same rule."""
+    if verdict.problem or math.isfinite(verdict.value):
+        return verdict
+    return failed(f"returned {verdict.value}")
 
 
 def describe_exception(error: BaseException) -> str:

@@ -19,6 +19,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from speechrl.errors import CheckpointError
+from speechrl.models.atomic_folder import recover, written_whole
 from speechrl.train.tree import join, split
 
 if TYPE_CHECKING:
@@ -68,22 +69,14 @@ class Checkpoints:
         Raises:
             CheckpointError: It could not be written; nothing of it remains, and older ones are as they were.
         """
-        final = self._folder / f"step-{step:06d}"
-        temporary = self._folder / f".writing-{step:06d}-{os.getpid()}"
+        final = self._path(step)
         try:
-            self._clear_remains()
-            temporary.mkdir(parents=True)
-            _write(temporary, step, state)
-            if final.exists():
-                final.rename(self._folder / f".replaced-{step:06d}-{os.getpid()}")
-            temporary.rename(final)
-            _sync(self._folder)
-            self._clear_remains()
+            with written_whole(final) as folder:
+                _write(folder, step, state)
             # A later one is damaged, or this run would have gone on from it: it must not push a whole one out.
             for old in [done for done in self._steps() if done <= step][: -self._keep]:
-                shutil.rmtree(self._folder / f"step-{old:06d}")
+                shutil.rmtree(self._path(old))
         except (OSError, SafetensorError) as error:
-            shutil.rmtree(temporary, ignore_errors=True)
             raise CheckpointError(self._why_not_written(final, step, error)) from error
         return final
 
@@ -93,11 +86,12 @@ class Checkpoints:
         Raises:
             CheckpointError: There are some, and none is whole; the message names each file and what is wrong with it.
         """
-        self._clear_remains()
+        for remains in list(self._folder.glob(".step-*")):
+            recover(remains.with_name(remains.stem.removeprefix(".")))
         notes: list[str] = []
         for step in reversed(self._steps()):
             try:
-                return Loaded(step, read_checkpoint(self._folder / f"step-{step:06d}"), tuple(notes))
+                return Loaded(step, read_checkpoint(self._path(step)), tuple(notes))
             except CheckpointError as error:
                 notes.append(str(error))
         if notes:
@@ -116,17 +110,8 @@ class Checkpoints:
             int(match[1]) for path in self._folder.iterdir() if (match := _NAME.fullmatch(path.name))
         )
 
-    def _clear_remains(self) -> None:
-        """Remove what a killed `save` left. One it had already set aside comes back if its successor is not there."""
-        if not self._folder.is_dir():
-            return
-        for remains in self._folder.glob(".replaced-*"):
-            final = self._folder / f"step-{remains.name.split('-')[1]}"
-            if not final.exists():
-                remains.rename(final)
-        for pattern in (".replaced-*", ".writing-*"):
-            for remains in self._folder.glob(pattern):
-                shutil.rmtree(remains)
+    def _path(self, step: int) -> Path:
+        return self._folder / f"step-{step:06d}"
 
     def _why_not_written(self, final: Path, step: int, error: Exception) -> str:
         older = [f"step-{old:06d}" for old in self._steps()]
@@ -170,7 +155,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def _write(folder: Path, step: int, state: Mapping[str, Any]) -> None:
-    """Write the three files, the manifest last, each flushed to the disk."""
+    """Write the three files, the manifest last."""
     tree, tensors = split(state)
     needed = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
     if shutil.disk_usage(folder).free < needed:
@@ -182,8 +167,6 @@ def _write(folder: Path, step: int, state: Mapping[str, Any]) -> None:
         for name in (TENSORS, STATE)
     }
     (folder / MANIFEST).write_text(json.dumps({"step": step, "files": files}, indent=2))
-    for path in (folder / TENSORS, folder / STATE, folder / MANIFEST, folder):
-        _sync(path)
 
 
 def _read_json(file: Path) -> Any:
@@ -198,12 +181,3 @@ def _read_json(file: Path) -> Any:
 def _sha256(file: Path) -> str:
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def _sync(path: Path) -> None:
-    """Flush a file or folder to the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

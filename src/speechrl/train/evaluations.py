@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from speechrl.evaluate.asr import evaluate_model
+from speechrl.evaluate.dispatch import evaluate_model
 from speechrl.evaluate.results import assemble, read_evaluation
-from speechrl.report.samples import keep_evaluation_audio
+from speechrl.evaluate.sound import Renderer
+from speechrl.report.held_out import keep_evaluation_audio
 from speechrl.report.writers import write_json
+from speechrl.rewards.scorers.recogniser import check_judges
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -35,6 +37,9 @@ class Evaluations:
         device: Where to decode.
         run_dir: Where results go.
         listener: Is told.
+
+    Raises:
+        ConfigError: A judge is a recogniser of the reward.
     """
 
     def __init__(
@@ -46,6 +51,8 @@ class Evaluations:
         run_dir: Path,
         listener: Listener,
     ) -> None:
+        if model.task == "tts" and sets:
+            check_judges(config.evaluation.judges, config.rewards)
         self._model = model
         self._sets = sets
         self._config = config
@@ -65,7 +72,7 @@ class Evaluations:
         return found
 
     def between(self, step: int, stage: Stages) -> dict[str, float]:
-        """`evaluation/SET/wer` and `evaluation/SET/insertions` of this step if it is time, else nothing."""
+        """`evaluation/SET/NUMBER` of this step for what is worth a curve (`CURVES` of the sets), if it is time."""
         every = self._config.evaluation.every
         if not self._sets or not every or step % every or step == self._config.train.steps:
             return {}
@@ -74,7 +81,7 @@ class Evaluations:
         return {
             f"evaluation/{name}/{metric}": float(value)
             for name, numbers in self._numbers(found).items()
-            for metric in ("wer", "insertions")
+            for metric in found.sets[name].CURVES
             if (value := numbers[metric]) is not None
         }
 
@@ -82,7 +89,10 @@ class Evaluations:
         """The trained model, compared with `before`; the content of `evaluation.json`, which is written."""
         found = self._evaluate("after")
         found.write(self._run_dir / "evaluation" / "after")
-        keep_evaluation_audio(self._run_dir, self._sets)
+        render = None
+        if self._model.task == "tts" and before is not None:
+            render = Renderer(self._model, self._config.evaluation.vocoder)
+        keep_evaluation_audio(self._run_dir, self._sets, render)
         content = assemble(before, found, self._config.evaluation.bootstrap, self._config.seed)
         write_json(self._run_dir / "evaluation.json", content)
         return content

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from speechrl.errors import TrainingError
+from speechrl.train.speech_guards import SpeechGuards
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -66,11 +67,13 @@ class Guards:
     Args:
         config: The limits.
         teacher: Completions are references, not samples: only non-finite updates are watched.
+        speaks: The policy is a synthesiser: `listen` holds its numbers against those at the beginning.
     """
 
-    def __init__(self, config: GuardsConfig, *, teacher: bool = False) -> None:
+    def __init__(self, config: GuardsConfig, *, teacher: bool = False, speaks: bool = False) -> None:
         self._config = config
         self._teacher = teacher
+        self._speech = SpeechGuards() if speaks else None
         self._skipped_in_a_row = 0
         self._first_lengths: list[float] = []
         self._last_alarm: dict[str, int] = {}
@@ -83,7 +86,7 @@ class Guards:
         if skipped:
             alarms.append(
                 "the loss or its gradient is not finite; this update was skipped "
-                f"({self._skipped_in_a_row} in a row, the run stops after {self._config.max_skipped_steps})."
+                f"({self._skipped_in_a_row} in a row, the run stops at {self._config.max_skipped_steps})."
             )
         elif not report.updated and not self._is_quiet("updated", step):
             self._last_alarm["updated"] = step
@@ -92,13 +95,29 @@ class Guards:
             alarms += self._drift(step, report.metrics)
         return replace(report, alarms=tuple(alarms))
 
+    def begin(self, before: Mapping[str, Mapping[str, Any]]) -> None:
+        """Take the numbers of the sets before training (`Evaluation.to_json`) as what `listen` compares with."""
+        if self._speech is not None:
+            self._speech.begin(before)
+
+    def listen(self, step: int, row: Mapping[str, Any]) -> tuple[str, ...]:
+        """Alarms about how a synthesiser sounds, from a step's row of `metrics.jsonl`; none for a recogniser."""
+        if self._speech is None:
+            return ()
+        told = []
+        for name, sentence in self._speech.alarms(row).items():
+            if not self._is_quiet(name, step):
+                self._last_alarm[name] = step
+                told.append(sentence)
+        return tuple(told)
+
     def stop_if_hopeless(self, step: int) -> None:
         """End the run when updates stay non-finite.
 
         Raises:
-            TrainingError: More than `max_skipped_steps` steps in a row had a loss or gradient that is not finite.
+            TrainingError: `max_skipped_steps` steps in a row had a loss or gradient that is not finite.
         """
-        if self._skipped_in_a_row > self._config.max_skipped_steps:
+        if self._skipped_in_a_row >= self._config.max_skipped_steps:
             raise TrainingError(
                 f"step {step}: the loss or its gradient was not finite in {self._skipped_in_a_row} steps in a row "
                 f"(guards.max_skipped_steps is {self._config.max_skipped_steps}); the weights were left as they were. "
@@ -140,6 +159,7 @@ class Guards:
             "skipped_in_a_row": self._skipped_in_a_row,
             "first_lengths": list(self._first_lengths),
             "last_alarm": dict(self._last_alarm),
+            "speech": None if self._speech is None else self._speech.state_dict(),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -147,3 +167,5 @@ class Guards:
         self._skipped_in_a_row = int(state["skipped_in_a_row"])
         self._first_lengths = [float(length) for length in state["first_lengths"]]
         self._last_alarm = {str(name): int(step) for name, step in state["last_alarm"].items()}
+        if self._speech is not None:
+            self._speech.load_state_dict(state["speech"])

@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from speechrl.algorithms.base import PolicyBatch
-from speechrl.rl.reduce import token_weights
 from speechrl.train.lora import adapters_off, add_adapters, merge_adapters, merged_state
-from speechrl.train.microbatches import pack
+from speechrl.train.microbatches import pack, to_read, weigh
 from speechrl.train.schedule import learning_rate
 from speechrl.types import StepReport
 
@@ -24,10 +23,10 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from speechrl.algorithms.base import Algorithm, Loss
+    from speechrl.algorithms.base import Algorithm
     from speechrl.config.schema import TrainConfig
     from speechrl.models.language_model import CompletionScores, LanguageModel
-    from speechrl.train.microbatches import MicroBatch
+    from speechrl.train.microbatches import MicroBatch, Share
     from speechrl.types import Sample
 
 
@@ -94,54 +93,76 @@ class Learner:
     def update(self, samples: Sequence[Sample], step: int) -> StepReport:
         """One batch of rollouts, `updates_per_batch` optimiser steps.
 
-        The global count of the loss is taken over the whole batch before any micro-batch is seen, so the split does not
-        change the gradient.
+        The count of every part of the loss is taken over the whole batch before any micro-batch is seen, so the split
+        does not change the gradient. Samples that no part can learn from (left out, or of zero gradient) count where
+        they take part, but are not read.
 
         Args:
             samples: Any number; without any, nothing is updated.
             step: Counted from 1; sets the learning rate.
 
         Returns:
-            `loss`, `grad_norm` (before clipping), `learning_rate`, `entropy`, `logprob_gap` (mean |behaviour - policy|
-            of the first update), `completion_length`, `non_finite` (skipped updates), and what the algorithm sums up
-            (`kl`, `clip_share` ...), each over the tokens of all updates.
+            `loss` and, with several parts, `loss/PART`; `grad_norm` (before clipping), `learning_rate`, `non_finite`
+            (skipped updates); `completion_length` over all samples; `samples/PART`, the share of the samples that the
+            part learns from; and over the tokens of the samples that were read, of all updates: `entropy`,
+            `logprob_gap` (mean |behaviour - policy|, of the first update) and what the algorithm sums up (`kl`,
+            `clip_share` ...).
         """
         rate = learning_rate(step, self._config)
         for group in self._optimizer.param_groups:
             group["lr"] = rate
         tally = _Tally()
-        lengths = [len(sample.rollout.token_ids) for sample in samples]
-        weights, count = token_weights(
-            lengths,
-            [sample.group for sample in samples],
-            [self._algorithm.include(sample) for sample in samples],
-            self._algorithm.loss_mean,
-        )
-        batches = pack(samples, weights, self._config.tokens_per_microbatch) if count else []
+        shares = weigh(self._algorithm.parts, samples)
+        batches = pack(samples, to_read(shares.values()), self._config.tokens_per_microbatch)
         fixed: list[_Fixed | None] = [None] * len(batches)
         skipped = 0
-        for _ in range(self._config.updates_per_batch if batches else 0):
+        for number in range(self._config.updates_per_batch if batches else 0):
             for index, batch in enumerate(batches):
-                loss, fixed[index] = self._forward(batch, fixed[index], tally)
-                (loss.total / count).backward()
-                tally.add("loss", float(loss.total.detach()) / count, 1 / len(batches))
-                for name, value in loss.sums.items():
-                    if name != "logprob_gap":  # after the first update it is no longer engine against learner
-                        tally.add(name, value, loss.counts[name])
+                made, fixed[index] = self._forward(batch, fixed[index], step, number, tally)
+                loss = self._total(made, batch.places, shares, tally, 1 / len(batches))
+                loss.backward()
+                tally.add("loss", float(loss.detach()), 1 / len(batches))
             if not self._step(tally):
                 skipped += 1
                 break
         metrics = tally.means() | {"learning_rate": rate, "non_finite": float(skipped)}
-        if lengths:
-            metrics["completion_length"] = sum(lengths) / len(lengths)
+        if samples:
+            metrics["completion_length"] = sum(len(s.rollout.token_ids) for s in samples) / len(samples)
+            metrics |= {f"samples/{name}": len(share.read) / len(samples) for name, share in shares.items()}
         return StepReport(metrics=metrics, updated=bool(batches) and not skipped)
 
-    def _forward(self, batch: MicroBatch, fixed: _Fixed | None, tally: _Tally) -> tuple[Loss, _Fixed]:
-        """Loss of a micro-batch, and what later updates on it hold against the policy.
+    def _total(
+        self,
+        batch: PolicyBatch,
+        places: Sequence[int],
+        shares: Mapping[str, Share],
+        tally: _Tally,
+        of_update: float,
+    ) -> Tensor:
+        """The loss of a micro-batch over all parts: the one place where sums are divided by counts."""
+        totals = []
+        for name, share in shares.items():
+            weight_N = torch.tensor([share.weights[p] for p in places], device=batch.mask_NL.device)
+            loss = share.part.loss(replace(batch, weight_N=weight_N))
+            # A part that takes nothing gives a zero that is connected to the graph.
+            totals.append(share.part.factor * (loss.total / (share.count or 1.0)))
+            if len(shares) > 1:
+                tally.add(f"loss/{name}", float(totals[-1].detach()), of_update)
+            for metric, value in loss.sums.items():
+                if metric != "logprob_gap":  # after the first update it is no longer engine against learner
+                    tally.add(metric, value, loss.counts[metric])
+        return sum(totals[1:], totals[0])
+
+    def _forward(
+        self, batch: MicroBatch, fixed: _Fixed | None, step: int, number: int, tally: _Tally
+    ) -> tuple[PolicyBatch, _Fixed]:
+        """A micro-batch under the policy, its weights still zero, and what later updates on it hold against the policy.
 
         Args:
             batch: The micro-batch.
             fixed: None in the first update on a batch, when the behaviour is what the engine reported.
+            step: Of the run.
+            number: Of the update on this batch.
             tally: Receives entropy and log-probability gap.
         """
         scores = self._score(self.policy, batch)
@@ -161,21 +182,22 @@ class Learner:
             # Logits over a vocabulary are too large to be held for every micro-batch: they are made again.
             fixed = fixed if self._algorithm.needs_logits else replace(fixed, reference=reference)
         device = scores.mask_NL.device
-        loss = self._algorithm.loss(
-            PolicyBatch(
-                logprobs_NL=scores.logprobs_NL,
-                behaviour_logprobs_NL=behaviour_NL,
-                mask_NL=scores.mask_NL,
-                advantages_N=torch.tensor([sample.advantage for sample in batch.samples], device=device),
-                rewards_N=torch.tensor([sample.score.total for sample in batch.samples], device=device),
-                group_N=torch.tensor([sample.group for sample in batch.samples], device=device),
-                weight_N=torch.tensor(batch.weights_N, device=device),
-                reference_logprobs_NL=None if reference is None else reference.logprobs_NL,
-                logits_NLV=scores.logits_NLV,
-                reference_logits_NLV=None if reference is None else reference.logits_NLV,
-            )
+        made = PolicyBatch(
+            logprobs_NL=scores.logprobs_NL,
+            behaviour_logprobs_NL=behaviour_NL,
+            mask_NL=scores.mask_NL,
+            advantages_N=torch.tensor([sample.advantage for sample in batch.samples], device=device),
+            rewards_N=torch.tensor([sample.score.total for sample in batch.samples], device=device),
+            group_N=torch.tensor([sample.group for sample in batch.samples], device=device),
+            weight_N=torch.zeros(len(batch.samples), device=device),
+            reference_logprobs_NL=None if reference is None else reference.logprobs_NL,
+            logits_NLV=scores.logits_NLV,
+            reference_logits_NLV=None if reference is None else reference.logits_NLV,
+            samples=tuple(batch.samples),
+            noise_keys=tuple((step, number, place) for place in batch.places),
+            progress=min(1.0, (step - 1) / max(1, self._config.steps - 1)),
         )
-        return loss, fixed
+        return made, fixed
 
     def _score(self, model: LanguageModel, batch: MicroBatch) -> CompletionScores:
         with torch.autocast(model.device.type, torch.bfloat16, enabled=self._config.precision == "bf16"):
@@ -211,8 +233,9 @@ class Learner:
         return self.policy.requires_grad_(False)
 
     def to(self, device: torch.device, /) -> Learner:
-        """Move policy, reference and optimiser state, in place."""
+        """Move policy, reference, what the algorithm holds and optimiser state, in place."""
         self.policy.to(device)
+        self._algorithm.to(device)
         if self._reference is not None:
             self._reference.to(device)
         for state in self._optimizer.state.values():

@@ -16,18 +16,24 @@ if TYPE_CHECKING:
 
     from speechrl.algorithms.base import Algorithm
     from speechrl.config.schema import RunConfig
-    from speechrl.models.base import SpeechModel
+    from speechrl.models.encode_once import EncodeOnce
     from speechrl.report.run_writer import RunWriter
     from speechrl.rollout.base import Rollouts
     from speechrl.train.collect import PromptSource
     from speechrl.train.events import Listener, StopRequest
     from speechrl.train.guards import Guards
     from speechrl.train.stages import Movable
+    from speechrl.train.state import Keeper
     from speechrl.types import Output, Prompt, Sample, Score, StepReport
 
 
 class Rewards(Protocol):
     """Judges outputs: `rewards.base.RewardMixer`, or its twin elsewhere."""
+
+    @property
+    def hears(self) -> bool:
+        """Whether any reward listens to the sound of an output."""
+        ...
 
     def score(self, outputs: Sequence[Sequence[Output]], prompts: Sequence[Prompt]) -> list[list[Score]]:
         """One list of scores per group."""
@@ -56,10 +62,10 @@ class Parts:
 
     Attributes:
         between: Evaluates after a step if it is time to, as a stage; numbers for that step's row, or none.
-        save: Writes a checkpoint of everything after a step.
+        keeper: Is told when a step is finished; saves the run after it when asked, and when the next step fails.
     """
 
-    model: SpeechModel
+    model: EncodeOnce
     source: PromptSource
     rollouts: Rollouts
     rewards: Rewards
@@ -70,7 +76,7 @@ class Parts:
     listener: Listener
     stop: StopRequest
     between: Callable[[int, Stages], Mapping[str, float]]
-    save: Callable[[int], object]
+    keeper: Keeper
 
 
 def run_steps(parts: Parts, config: RunConfig, device: torch.device, first_step: int) -> int:
@@ -91,13 +97,13 @@ def run_steps(parts: Parts, config: RunConfig, device: torch.device, first_step:
         for draw, missing in collection.draws():
             with stage("read"):
                 prompts = p.source.draw(missing)
-            with stage("encode", p.model.encoder):
+            with stage("encode", p.model.encoder_for(prompts)):
                 contexts = p.model.encode(prompts)
             with stage("sample", p.rollouts):
                 seed = rollout_seed(config.seed, step, draw)
                 groups = p.rollouts.sample(contexts, prompts, group_size, seed)
-            with stage("decode", p.model.decoder):
-                outputs = p.model.decode(groups)
+            with stage("decode", p.model.decoder if p.rewards.hears else None):
+                outputs = p.model.decode(groups, audio=p.rewards.hears)
             with stage("score"):
                 scores = p.rewards.score(outputs, prompts)
             collection.add(prompts, groups, outputs, scores)
@@ -121,7 +127,8 @@ def run_steps(parts: Parts, config: RunConfig, device: torch.device, first_step:
             stage.memory_bytes,
             credited(batch.groups, samples),
         )
-        for alarm in report.alarms:
+        p.keeper.finished(step)
+        for alarm in (*report.alarms, *p.guards.listen(step, row)):
             p.listener.message(f"step {step}: {alarm}", alarm=True)
         p.listener.step_finished(step, row)
         p.guards.stop_if_hopeless(step)
@@ -130,7 +137,7 @@ def run_steps(parts: Parts, config: RunConfig, device: torch.device, first_step:
         # Looked at once: a signal between saving and leaving must not lose the step.
         stopping = p.stop.requested
         if stopping or step == config.train.steps or (every and step % every == 0):
-            p.save(step)
+            p.keeper.save()
         if stopping:
             break
     return done

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
 from speechrl.algorithms import make_algorithm
 from speechrl.data.derive import read_sets
 from speechrl.data.stream import PromptStream, within_duration
-from speechrl.errors import CheckpointError, ConfigError
+from speechrl.errors import ConfigError
 from speechrl.evaluate.sets import load_sets
+from speechrl.evaluate.sound import Renderer
 from speechrl.models.encode_once import EncodeOnce
 from speechrl.models.load import load_model
+from speechrl.models.tts.token2text import check_vocabulary
 from speechrl.report.run_writer import RunWriter
 from speechrl.rewards.base import RewardMixer
 from speechrl.rollout.base import SamplingParams
@@ -27,15 +28,18 @@ from speechrl.train.events import RunResult, SilentListener, StopRequest
 from speechrl.train.guards import Guards
 from speechrl.train.learner import Learner
 from speechrl.train.loop import Parts, run_steps
-from speechrl.train.randomness import random_state, restore_random_state, seed_everything
+from speechrl.train.preflight import refuse_missing_extras, refuse_used
+from speechrl.train.randomness import seed_everything
 from speechrl.train.stages import choose_device
+from speechrl.train.state import Keeper, RunState
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from speechrl.algorithms.base import Algorithm
     from speechrl.config.schema import RunConfig
     from speechrl.models.base import SpeechModel
+    from speechrl.models.tts.token2text import SpeaksCodes
     from speechrl.rollout.base import Rollouts
     from speechrl.train.checkpoint import Loaded
     from speechrl.train.events import Listener
@@ -45,8 +49,9 @@ if TYPE_CHECKING:
 def train(config: RunConfig, *, resume: bool = False, listener: Listener | None = None) -> RunResult:
     """Evaluate, train, evaluate again, and write the run directory `config.output`.
 
-    Ctrl-C finishes the step and saves a checkpoint. A run that was interrupted or killed goes on from its newest whole
-    checkpoint, or from the start if it has none, and logs the same numbers as one that was never stopped.
+    Ctrl-C finishes the step and saves a checkpoint; when a step fails, the one before it is saved. A run that was
+    interrupted or killed goes on from its newest whole checkpoint, or from the start if it has none, and logs the same
+    numbers as one that was never stopped.
 
     Args:
         config: The run.
@@ -60,35 +65,48 @@ def train(config: RunConfig, *, resume: bool = False, listener: Listener | None 
     listener = listener or SilentListener()
     run_dir = Path(config.output).expanduser()
     checkpoints = Checkpoints(run_dir / "checkpoints", config.train.keep_checkpoints)
+    refuse_missing_extras(config.report)
+    if not resume:
+        refuse_used(run_dir)
     loaded = _find_checkpoint(checkpoints, run_dir, config, listener) if resume else None
     if config.train.threads:
         torch.set_num_threads(config.train.threads)
     seed_everything(config.seed)
     device = choose_device(config.train.device)
-    source = _open_stream(config, listener)
-    sets = load_sets(config.evaluation.sets)
     with ExitStack() as stack:
         rewards = stack.enter_context(RewardMixer(config.rewards))
+        source = _open_stream(config, listener)
+        sets = load_sets(config.evaluation.sets, config.task)
         model = load_model(config.model.path)
         if model.task != config.task:
             raise ConfigError(
                 f"`task` is {config.task}, but {config.model.path} is a model for {model.task}."
             )
-        algorithm = make_algorithm(config.algorithm)
+        algorithm = make_algorithm(config.algorithm, seed=config.seed)
+        algorithm.check(model)
+        for token2text in rewards.token2texts.values():
+            check_vocabulary(token2text, cast("SpeaksCodes", model))
         rollouts = _make_rollouts(model, algorithm, config)
         learner = Learner(model.language_model, algorithm, config.train, lora_rank=config.model.lora_rank)
-        guards = Guards(config.guards, teacher=algorithm.teacher)
-        resume_step = (loaded.step if loaded else 0) if resume else None
-        writer = stack.enter_context(RunWriter(run_dir, config, resume_step))
+        guards = Guards(config.guards, teacher=algorithm.teacher, speaks=config.task == "tts")
         once = EncodeOnce(model)
-        evaluations = Evaluations(once, sets, config, device, run_dir, listener)
+        # Of an evaluation of nothing nobody need be told.
+        heard_by = listener if sets else SilentListener()
+        evaluations = Evaluations(once, sets, config, device, run_dir, heard_by)
         before = evaluations.before(resume=resume)
-        state = _State(config, learner, source, guards)
+        if before is not None:
+            guards.begin(before.to_json(config.evaluation.bootstrap, config.seed))
+        state = RunState(config, learner, source, guards)
         if loaded:
             state.restore(loaded)
             rollouts.load(learner.weights(), loaded.step)
+        render = Renderer(once) if config.task == "tts" else None
+        # Only now: a checkpoint that does not fit leaves the run directory as it is.
+        resume_step = (loaded.step if loaded else 0) if resume else None
+        writer = stack.enter_context(_closed(RunWriter(run_dir, config, resume_step, render=render)))
         first_step = (resume_step or 0) + 1
         listener.run_started(config, first_step)
+        keeper = stack.enter_context(Keeper(checkpoints, state, first_step - 1, listener, run_dir))
         stop = stack.enter_context(StopRequest(listener))
         parts = Parts(
             model=once,
@@ -102,7 +120,7 @@ def train(config: RunConfig, *, resume: bool = False, listener: Listener | None 
             listener=listener,
             stop=stop,
             between=evaluations.between,
-            save=lambda step: checkpoints.save(step, state.collect()),
+            keeper=keeper,
         )
         done = run_steps(parts, config, device, first_step)
     if stop.requested or done < config.train.steps:
@@ -132,41 +150,16 @@ class StreamSource:
         self._stream.load_state_dict(state)
 
 
-@dataclass(frozen=True, slots=True)
-class _State:
-    """Everything that a step changes, as one checkpoint."""
-
-    config: RunConfig
-    learner: Learner
-    source: StreamSource
-    guards: Guards
-
-    def collect(self) -> dict[str, Any]:
-        return {
-            "config": self.config.model_dump(mode="json"),
-            "learner": self.learner.state_dict(),
-            "source": self.source.state_dict(),
-            "guards": self.guards.state_dict(),
-            "random": random_state(),
-        }
-
-    def restore(self, loaded: Loaded) -> None:
-        """Go on from a checkpoint.
-
-        Raises:
-            CheckpointError: It is of another model.
-            DataError: It is of other data.
-        """
-        try:
-            self.learner.load_state_dict(loaded.state["learner"])
-            self.guards.load_state_dict(loaded.state["guards"])
-            self.source.load_state_dict(loaded.state["source"])
-            restore_random_state(loaded.state["random"])
-        except (KeyError, RuntimeError) as error:
-            raise CheckpointError(
-                f"the checkpoint of step {loaded.step} does not fit this configuration ({error}). Resume with the "
-                "model.path and model.lora_rank that the run began with; they are in its config.yaml."
-            ) from error
+@contextmanager
+def _closed(writer: RunWriter) -> Iterator[RunWriter]:
+    """Close at the end. After an error, a disk too full for the last files must not hide what ended the run."""
+    try:
+        yield writer
+    except BaseException:
+        with suppress(OSError):
+            writer.close()
+        raise
+    writer.close()
 
 
 def _find_checkpoint(
@@ -200,12 +193,14 @@ def _differences(old: Any, new: Any, key: str = "") -> list[str]:
 def _open_stream(config: RunConfig, listener: Listener) -> StreamSource:
     names = [config.data.train] if isinstance(config.data.train, str) else config.data.train
     cuts = read_sets(names)
+    if config.task == "tts":  # their audio is a voice, however long
+        return StreamSource(PromptStream(cuts, batch_size=1, seed=config.seed, task=config.task))
     kept = within_duration(cuts, config.data.min_duration_s, config.data.max_duration_s)
     if kept.left_out:
         listener.message(
             f"{kept.left_out} of {len(cuts)} utterances are left out by data.min_duration_s, data.max_duration_s."
         )
-    return StreamSource(PromptStream(kept.cuts, batch_size=1, seed=config.seed))
+    return StreamSource(PromptStream(kept.cuts, batch_size=1, seed=config.seed, task=config.task))
 
 
 def _make_rollouts(model: SpeechModel, algorithm: Algorithm, config: RunConfig) -> Rollouts:

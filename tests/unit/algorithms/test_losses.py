@@ -181,5 +181,9 @@ def test_every_name_of_the_schema_makes_its_algorithm():
         assert type(algorithm) is kind
         assert not algorithm.needs_reference
         assert algorithm.teacher is (name == "sft")
-    assert AlgorithmConfig.model_json_schema()["properties"]["name"]["enum"] == list(ALGORITHMS)
+    assert AlgorithmConfig.model_json_schema()["properties"]["name"]["enum"] == [
+        *ALGORITHMS,
+        "diffro",
+        "hybrid",
+    ]
     assert make_algorithm(AlgorithmConfig(name="mwer", loss_mean="token")).loss_mean == "group"

@@ -38,7 +38,7 @@ def _leaves(tree, prefix=""):
     for name, value in tree.items():
         if isinstance(value, dict) and name not in ("options", "sets"):
             yield from _leaves(value, f"{prefix}{name}.")
-        elif isinstance(value, list):
+        elif isinstance(value, list) and isinstance(value[0], dict):
             yield from _leaves(value[0], f"{prefix}{name}.0.")
         else:
             yield prefix + name

@@ -58,8 +58,8 @@ def test_help_names_every_verb_and_the_exit_codes(speechrl) -> None:
 @pytest.mark.parametrize(
     "verb",
     [
-        ("quickstart", "asr"), ("train",), ("evaluate",), ("report",), ("score",), ("data", "import"),
-        ("data", "check"), ("config", "show"), ("config", "check"), ("doctor",),
+        ("quickstart", "asr"), ("quickstart", "tts"), ("train",), ("evaluate",), ("report",), ("score",),
+        ("data", "import"), ("data", "check"), ("config", "show"), ("config", "check"), ("doctor",),
     ],
 )  # fmt: skip
 def test_every_verb_explains_itself(verb, speechrl) -> None:

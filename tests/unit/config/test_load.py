@@ -147,8 +147,12 @@ def test_loading_needs_no_torch() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-@pytest.mark.parametrize(
-    "path", sorted(resolve_path("package:configs").rglob("*.yaml")), ids=lambda path: path.name
+RUNS = sorted(
+    set(resolve_path("package:configs").rglob("*.yaml"))
+    - set(resolve_path("package:configs").rglob("token2text.yaml"))
 )
+
+
+@pytest.mark.parametrize("path", RUNS, ids=lambda path: path.name)
 def test_every_shipped_configuration_is_right(path: Path) -> None:
     assert load_config(path).output.startswith("runs/")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -67,3 +68,27 @@ def test_beyond_its_memory_it_encodes_each_time() -> None:
     for _ in range(2):
         once.encode([prompt("a"), prompt("b")])
     assert encoded(model) == ["a", "b", "b"]
+    assert once.encoder_for([prompt("a")]) is None
+    assert once.encoder_for([prompt("b")]) is model.encoder
+
+
+def test_the_encoder_is_wanted_on_the_device_for_new_items_only() -> None:
+    model = Counting()
+    once = EncodeOnce(model)
+    assert once.encoder_for([prompt("a")]) is model.encoder
+    once.encode([prompt("a"), prompt("b")])
+    assert once.encoder_for([prompt("b"), prompt("a")]) is None
+    assert once.encoder_for([prompt("b"), prompt("c")]) is model.encoder
+    assert once.encoder_for([prompt("a", level=0.5)]) is model.encoder
+
+
+def test_everything_that_a_context_holds_counts_against_the_memory() -> None:
+    class Speaking(Counting):
+        def encode(self, prompts: Sequence[Prompt]) -> list[Context]:
+            plain = super().encode(prompts)
+            return [replace(one, positions_T=torch.zeros(2), voice_D=torch.zeros(256)) for one in plain]
+
+    model = Speaking()
+    once = EncodeOnce(model, max_bytes=4 * (2 * WIDTH + 2 + 256) - 1)
+    once.encode([prompt("a")])
+    assert once.encoder_for([prompt("a")]) is model.encoder

@@ -6,7 +6,7 @@ import math
 import pytest
 
 from speechrl.report.metrics import STABLE_KEYS, Reducer, make_row, merge, reducer_of, step_metrics
-from speechrl.types import Ending, Output, Score, ScoreStatus, StepReport
+from speechrl.types import Ending, Output, Prompt, Score, ScoreStatus, StepReport
 
 
 def output(text: str = "a b", ending: Ending = Ending.STOP, length: int = 2) -> Output:
@@ -24,23 +24,24 @@ def score(total: float, errors: int, words: int) -> Score:
     return Score(total, {"accuracy": total}, metrics=metrics)
 
 
+ASKED = [Prompt("p", "asr", "a b")]
 FAILED = Score(math.nan, {}, ScoreStatus.FAILED, "timeout")
 
 
 def test_wer_of_a_step_is_a_ratio_of_sums():
-    row = step_metrics([[output(), output()]], [[score(0.0, 1, 1), score(1.0, 0, 9)]])
+    row = step_metrics(ASKED, [[output(), output()]], [[score(0.0, 1, 1), score(1.0, 0, 9)]])
     assert row["wer"] == pytest.approx(0.1)
     assert row["reward"] == row["reward/accuracy"] == 0.5
 
 
 def test_failed_scores_are_counted_and_leave_the_means():
-    row = step_metrics([[output(), output()]], [[score(1.0, 0, 4), FAILED]])
+    row = step_metrics(ASKED, [[output(), output()]], [[score(1.0, 0, 4), FAILED]])
     assert (row["reward"], row["failed_scores"], row["rollouts"]) == (1.0, 1, 2)
 
 
 def test_a_step_in_which_every_score_failed_has_no_reward():
     row = make_row(
-        3, [[output()]], [[FAILED]], StepReport({"loss": math.nan}), {"sample": 1.0}, {"sample": 5.0}
+        3, ASKED, [[output()]], [[FAILED]], StepReport({"loss": math.nan}), {"sample": 1.0}, {"sample": 5.0}
     )
     assert set(STABLE_KEYS) <= row.keys()
     assert row["reward"] is None
@@ -51,13 +52,15 @@ def test_a_step_in_which_every_score_failed_has_no_reward():
 
 def test_lengths_and_cuts():
     row = step_metrics(
-        [[output(length=2), output(ending=Ending.LENGTH, length=6)]], [[score(0, 0, 1), score(0, 0, 1)]]
+        ASKED,
+        [[output(length=2), output(ending=Ending.LENGTH, length=6)]],
+        [[score(0, 0, 1), score(0, 0, 1)]],
     )
     assert (row["length"], row["length_cut_share"]) == (4, 0.5)
 
 
 def test_alarms_and_skipped_updates_are_in_the_row():
-    row = make_row(1, [[output()]], [[score(1, 0, 1)]], StepReport({}, False, ("KL is high",)), {}, {})
+    row = make_row(1, ASKED, [[output()]], [[score(1, 0, 1)]], StepReport({}, False, ("KL is high",)), {}, {})
     assert row["alarms"] == ["KL is high"]
     assert row["updated"] is False
 

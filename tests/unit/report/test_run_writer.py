@@ -9,9 +9,10 @@ import soundfile as sf
 
 from speechrl.config.load import load_config
 from speechrl.errors import ConfigError
+from speechrl.report.held_out import most_changed
 from speechrl.report.metrics import STABLE_KEYS
 from speechrl.report.run_writer import RunWriter
-from speechrl.report.samples import audio_name, most_changed
+from speechrl.report.sounds import audio_name
 from speechrl.report.writers import read_rows
 from speechrl.types import StepReport
 

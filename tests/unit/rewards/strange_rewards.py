@@ -5,6 +5,9 @@ import subprocess
 import sys
 import time
 
+from speechrl.errors import MissingExtraError
+from speechrl.rewards.verdict import Verdict
+
 calls = 0
 
 
@@ -55,3 +58,33 @@ def one_argument(output):
 
 
 not_a_function = 3
+
+
+class LengthJudge:
+    """A judge as the built-in ones are, with the failures that models have: `bad` at an output of length 13."""
+
+    def __init__(self, *, bad="", log=""):
+        self.bad = bad
+        self.log = log
+
+    def judge(self, outputs, prompts):
+        if self.log:
+            with open(self.log, "a") as file:
+                file.write(f"{os.getpid()} {len(outputs)}\n")
+        if any(output.length == 13 for output in outputs):
+            if self.bad == "hang":
+                time.sleep(600)
+            if self.bad == "die":
+                os._exit(3)
+            if self.bad == "lose":
+                return []
+            raise ValueError("thirteen")
+        return [
+            Verdict(float(output.length), heard=prompt.text)
+            for output, prompt in zip(outputs, prompts, strict=True)
+        ]
+
+
+class NeedsPackage:
+    def __init__(self):
+        raise MissingExtraError("pip install something")

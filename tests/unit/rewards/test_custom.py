@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from speechrl.errors import ConfigError
-from speechrl.rewards.custom import CustomReward
+from speechrl.rewards.worker import WorkerReward
 from speechrl.types import Ending, Output, Prompt
 
 FILE = Path(__file__).parent / "strange_rewards.py"
@@ -23,10 +23,10 @@ def prompts(count: int) -> list[Prompt]:
 
 @pytest.fixture
 def make() -> Iterator:
-    made: list[CustomReward] = []
+    made: list[WorkerReward] = []
 
-    def maker(function: str, timeout_s: float = 30.0, **options: object) -> CustomReward:
-        made.append(CustomReward(f"{FILE}:{function}", options, timeout_s))
+    def maker(function: str, timeout_s: float = 30.0, **options: object) -> WorkerReward:
+        made.append(WorkerReward(f"{FILE}:{function}", options, timeout_s))
         return made[-1]
 
     yield maker
@@ -34,7 +34,7 @@ def make() -> Iterator:
         reward.close()
 
 
-def score(reward: CustomReward, *texts: str) -> list[float]:
+def score(reward: WorkerReward, *texts: str) -> list[float]:
     return [verdict.value for verdict in reward.score(outputs(*texts), prompts(len(texts)))]
 
 
@@ -114,7 +114,7 @@ def test_close_ends_the_process(make) -> None:
 def test_module_in_the_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "my_own_reward.py").write_text("def half(output, prompt):\n    return 0.5\n")
     monkeypatch.chdir(tmp_path)
-    reward = CustomReward("my_own_reward:half", {}, 30.0)
+    reward = WorkerReward("my_own_reward:half", {}, 30.0)
     assert score(reward, "a") == [0.5]
     reward.close()
 
@@ -135,7 +135,7 @@ def test_a_target_that_cannot_work_is_refused_at_once(
     target: str, options: dict[str, object], message: str
 ) -> None:
     with pytest.raises(ConfigError, match=message):
-        CustomReward(target, options, 30.0)
+        WorkerReward(target, options, 30.0)
 
 
 @pytest.mark.parametrize(
@@ -150,7 +150,7 @@ def test_a_module_that_does_not_import_is_refused(tmp_path: Path, source: str, m
     file = tmp_path / "broken.py"
     file.write_text(source)
     with pytest.raises(ConfigError, match=message):
-        CustomReward(f"{file}:f", {}, 30.0)
+        WorkerReward(f"{file}:f", {}, 30.0)
 
 
 def _runs(pid: int) -> bool:

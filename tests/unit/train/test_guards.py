@@ -49,14 +49,24 @@ def test_a_teacher_is_not_watched_for_drift() -> None:
     assert alarms(Guards(GuardsConfig(), teacher=True), 1, kl=9.0, zero_spread_share=1.0) == ()
 
 
-def test_consecutive_non_finite_updates_stop_the_run() -> None:
-    guards = Guards(GuardsConfig(max_skipped_steps=2))
+def test_as_many_non_finite_updates_in_a_row_as_the_option_says_stop_the_run() -> None:
+    guards = Guards(GuardsConfig(max_skipped_steps=3))
     for step, bad in enumerate([1.0, 1.0, 0.0, 1.0, 1.0], start=1):  # never three in a row
         assert bool(alarms(guards, step, non_finite=bad)) == bool(bad)
         guards.stop_if_hopeless(step)
-    alarms(guards, 6, non_finite=1.0)
+    (alarm,) = alarms(guards, 6, non_finite=1.0)
+    assert "3 in a row, the run stops at 3" in alarm
     with pytest.raises(TrainingError, match="3 steps in a row"):
         guards.stop_if_hopeless(6)
+
+
+def test_the_smallest_limit_stops_at_the_first_non_finite_update() -> None:
+    guards = Guards(GuardsConfig(max_skipped_steps=1))
+    alarms(guards, 1, non_finite=0.0)
+    guards.stop_if_hopeless(1)
+    alarms(guards, 2, non_finite=1.0)
+    with pytest.raises(TrainingError):
+        guards.stop_if_hopeless(2)
 
 
 def test_state_survives_json() -> None:
@@ -69,7 +79,7 @@ def test_state_survives_json() -> None:
 
 
 def test_a_step_without_a_sample_is_told_and_does_not_count_as_non_finite() -> None:
-    guards = Guards(GuardsConfig(max_skipped_steps=0))
+    guards = Guards(GuardsConfig(max_skipped_steps=1))
     (sentence,) = guards.review(1, StepReport(metrics={"non_finite": 0.0}, updated=False)).alarms
     assert "length_cut" in sentence
     guards.stop_if_hopeless(1)

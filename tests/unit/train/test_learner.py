@@ -78,16 +78,20 @@ def test_metrics_by_hand() -> None:
 
 def test_a_budget_packs_whole_groups() -> None:
     samples = toy_samples(toy_language_model(), ADVANTAGES)
-    weights = [float(index) for index in range(len(samples))]
-    batches = pack(samples, weights, budget=70)
-    assert sorted(s.group for b in batches for s in b.samples) == sorted(s.group for s in samples)
+    batches = pack(samples, range(len(samples)), budget=70)
+    assert sorted(place for batch in batches for place in batch.places) == list(range(len(samples)))
     assert len(batches) > 1
     for batch in batches:
         assert all(len({sample.group for sample in group}) == 1 for group in batch.groups)
-        for sample, weight in zip(batch.samples, batch.weights_N, strict=True):
-            assert any(sample is other and weight == weights[i] for i, other in enumerate(samples))
-    assert [len(batch.groups) for batch in pack(samples, weights, budget=1)] == [1, 1, 1]
-    assert [len(batch.groups) for batch in pack(samples, weights, budget=10**6)] == [3]
+        for sample, place in zip(batch.samples, batch.places, strict=True):
+            assert sample is samples[place]
+    assert [len(batch.groups) for batch in pack(samples, range(len(samples)), budget=1)] == [1, 1, 1]
+    assert [len(batch.groups) for batch in pack(samples, range(len(samples)), budget=10**6)] == [3]
+    chosen = pack(samples, [5, 0, 2], budget=10**6)[0]
+    assert [[sample.rollout for sample in group] for group in chosen.groups] == [
+        [samples[0].rollout, samples[2].rollout],
+        [samples[5].rollout],
+    ]
 
 
 @pytest.mark.parametrize("bad", [float("inf"), float("nan")])

@@ -7,14 +7,14 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Literal
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 
-from speechrl.errors import CheckpointError, ModelError
+from speechrl.errors import ModelError
 from speechrl.models.asr.adapter import StackingAdapter
 from speechrl.models.asr.whisper_encoder import SAMPLE_RATE_HZ, WhisperFrames, load_whisper_frames
+from speechrl.models.atomic_folder import saved_model
 from speechrl.models.language_model import LanguageModel
 from speechrl.types import Context, Ending, Output
 
@@ -121,21 +121,16 @@ class Recogniser:
     def save(self, folder: Path) -> None:
         """Write `speechrl.json`, adapter, language model and tokenizer; the audio encoder is named, not copied.
 
-        Weights are float16: half the size, and far below the noise of training.
+        Weights are float16: half the size, and far below the noise of training. The folder is replaced as a whole.
 
         Raises:
-            CheckpointError: The folder cannot be written, for example because the disk is full.
+            CheckpointError: The folder cannot be written, for example because the disk is full; an older model in it is
+                as it was.
         """
-        try:
-            self._write(folder)
-        except (OSError, SafetensorError) as error:  # safetensors makes no OSError of a full disk
-            raise CheckpointError(
-                f"{folder}: the model cannot be written ({error}). Make room or choose another place; after "
-                "training it is in the run's newest checkpoint, so give the same command with --resume"
-            ) from error
+        with saved_model(folder) as new:
+            self._write(new)
 
     def _write(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
         description = {"task": self.task, "model": "recogniser", **asdict(self.config)}
         (folder / DESCRIPTION).write_text(json.dumps(description, indent=2) + "\n")
         adapter = {

@@ -238,15 +238,36 @@ def join_neighbours(sentences: list[Sentence], share: float, rng: random.Random)
     return joined
 
 
-def _collect(source: str, lines: Iterable[str], lexicon: frozenset[str], seen: set[str]) -> list[Sentence]:
+def _collect(
+    source: str, lines: Iterable[str], lexicon: frozenset[str], seen: set[str], max_words: int = MAX_WORDS
+) -> list[Sentence]:
     kept: list[Sentence] = []
     for line in lines:
-        raw = clean(line, lexicon) if source != "templates" else line
-        if raw is None or (text := normalise(raw)) in seen or len(text.split()) > MAX_WORDS:
+        raw = clean(line, lexicon, max_words) if source != "templates" else line
+        if raw is None or (text := normalise(raw)) in seen or len(text.split()) > max_words:
             continue
         seen.add(text)
         kept.append(Sentence(raw, text, source))
     return kept
+
+
+def read_sources(
+    rng: random.Random, templates_drawn: int, max_words: int = MAX_WORDS
+) -> dict[str, list[Sentence]]:
+    """Usable sentences by source, each at most once, in the order of the sources; `rng` draws the templates.
+
+    Raises:
+        DataError: a source is not installed.
+    """
+    lexicon, seen = _hibari_words(), set[str]()
+    sources: dict[str, Iterable[str]] = {
+        "templates": _template_sentences(rng, templates_drawn),
+        "chatterbot": _chatterbot(),
+        "fortunes": _fortunes(),
+        "wordnet": _wordnet(),
+        "packages": _package_descriptions(),
+    }
+    return {source: _collect(source, lines, lexicon, seen, max_words) for source, lines in sources.items()}
 
 
 def collect_sentences(
@@ -259,17 +280,10 @@ def collect_sentences(
     """
     rng = random.Random(seed)
     lexicon, forbidden = _hibari_words(), forbidden_from(asterisk_transcripts())
-    seen: set[str] = set()
-    sources: dict[str, Iterable[str]] = {
-        "templates": _template_sentences(rng, templates_drawn),
-        "chatterbot": _chatterbot(),
-        "fortunes": _fortunes(),
-        "wordnet": _wordnet(),
-        "packages": _package_descriptions(),
-    }
+    found_in = read_sources(rng, templates_drawn)
+    seen = {sentence.text for found in found_in.values() for sentence in found}
     kept: list[Sentence] = []
-    for source, lines in sources.items():
-        found = _collect(source, lines, lexicon, seen)
+    for source, found in found_in.items():
         rng.shuffle(found)
         kept += join_neighbours(found, JOINED_SHARE.get(source, 0.0), rng)
     words = _collect("words", _frequent_words(kept, single_words), lexicon, seen)

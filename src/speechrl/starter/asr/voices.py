@@ -1,4 +1,4 @@
-"""Thin adapters around four text-to-speech engines: every voice gives mono float32 speech at 16 kHz.
+"""Thin adapters around four text-to-speech engines: every voice gives mono float32 speech at the rate asked for.
 
 A voice is a name such as `hibari-heart`, `piper-joe`, `flite-slt` or `espeak-en-gb+f4`. `speed` is the tempo (1 is the
 engine's own pace). `pitch` scales pitch and formants together: the engine speaks slower by that factor and its samples
@@ -25,7 +25,6 @@ SAMPLE_RATE_HZ = 16000
 MIN_DURATION_S = 1.0
 _ESPEAK_WORDS_PER_MINUTE = 165
 _SILENCE_BELOW_PEAK_DB = 45.0
-_FRAME = SAMPLE_RATE_HZ // 100
 
 Samples = npt.NDArray[np.float32]
 
@@ -93,27 +92,30 @@ def _speak_espeak(raw: str, voice: str, tempo: float, pitch: float) -> tuple[Sam
     return _from_wav(subprocess.run(command, check=True, capture_output=True).stdout)
 
 
-def trim_silence(samples: Samples, margin_s: float) -> Samples:
+def trim_silence(samples: Samples, margin_s: float, sample_rate_hz: int = SAMPLE_RATE_HZ) -> Samples:
     """Speech with about `margin_s` of what surrounds it on both sides; fully silent samples come back empty."""
-    frames = samples[: len(samples) // _FRAME * _FRAME].reshape(-1, _FRAME)
+    frame = sample_rate_hz // 100
+    frames = samples[: len(samples) // frame * frame].reshape(-1, frame)
     level = np.sqrt((frames**2).mean(axis=1)) if len(frames) else np.zeros(0, np.float32)
     if not level.size or level.max() <= 0:
         return samples[:0]
     active = np.flatnonzero(level > level.max() * 10 ** (-_SILENCE_BELOW_PEAK_DB / 20))
-    margin = round(margin_s * SAMPLE_RATE_HZ)
-    start, end = int(active[0]) * _FRAME, (int(active[-1]) + 1) * _FRAME
+    margin = round(margin_s * sample_rate_hz)
+    start, end = int(active[0]) * frame, (int(active[-1]) + 1) * frame
     padded = np.pad(samples, margin)
     trimmed: Samples = padded[start : end + 2 * margin]
     return trimmed
 
 
-def speak(raw: str, voice: str, *, speed: float = 1.0, pitch: float = 1.0, seed: int = 0) -> Samples:
-    """Read `raw` aloud: float32 [samples] at 16 kHz, at least a second, peak 0.3-0.9 and margins 0.05-0.3 s by `seed`.
+def render(
+    raw: str, voice: str, sample_rate_hz: int, *, speed: float = 1.0, pitch: float = 1.0, seed: int = 0
+) -> Samples:
+    """Read `raw` aloud as the engine does it, with its own level and silences: float32 [samples] at `sample_rate_hz`.
 
     Repeats itself for one seed, except `piper-joe`, whose noise is drawn inside of onnxruntime.
 
     Raises:
-        DataError: the voice is unknown, or it made no sound for this text.
+        DataError: the voice is unknown.
     """
     engine, _, name = voice.partition("-")
     if engine == "hibari":
@@ -127,8 +129,19 @@ def speak(raw: str, voice: str, *, speed: float = 1.0, pitch: float = 1.0, seed:
     else:
         raise DataError(f"voice {voice!r}: unknown engine; use hibari-, piper-, flite- or espeak-NAME")
     read_at_hz = rate_hz * (1.0 if engine == "espeak" else pitch)
+    rendered: Samples = soxr.resample(samples, read_at_hz, sample_rate_hz)
+    return rendered
+
+
+def speak(raw: str, voice: str, *, speed: float = 1.0, pitch: float = 1.0, seed: int = 0) -> Samples:
+    """Read `raw` aloud: float32 [samples] at 16 kHz, at least a second, peak 0.3-0.9 and margins 0.05-0.3 s by `seed`.
+
+    Raises:
+        DataError: the voice is unknown, or it made no sound for this text.
+    """
+    samples = render(raw, voice, SAMPLE_RATE_HZ, speed=speed, pitch=pitch, seed=seed)
     rng = np.random.default_rng(seed)
-    speech = trim_silence(soxr.resample(samples, read_at_hz, SAMPLE_RATE_HZ), float(rng.uniform(0.05, 0.3)))
+    speech = trim_silence(samples, float(rng.uniform(0.05, 0.3)))
     if not speech.size:
         raise DataError(f"voice {voice!r}: no sound for the text {raw!r}")
     missing = max(0, round(MIN_DURATION_S * SAMPLE_RATE_HZ) - speech.size)

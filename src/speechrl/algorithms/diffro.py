@@ -1,0 +1,143 @@
+"""DiffRO: the gradient of a recogniser of speech tokens, straight into the policy."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+import torch
+
+from speechrl.algorithms.base import Loss, OnePart
+from speechrl.algorithms.credit import group_credit
+from speechrl.algorithms.terms import reference_kl, reward_model_metrics
+from speechrl.errors import ConfigError
+from speechrl.models.tts.token2text import check_vocabulary
+from speechrl.rl.diffro import annealed, gumbel_softmax, padded_noise, relaxed_embeddings
+from speechrl.rl.reduce import counted, counted_sum, weighted_sum
+from speechrl.types import Ending
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor
+
+    from speechrl.algorithms.base import PolicyBatch
+    from speechrl.config.schema import AlgorithmConfig
+    from speechrl.models.base import SpeechModel
+    from speechrl.models.tts.token2text import SpeaksCodes, Token2Text
+    from speechrl.types import Group, Prompt, Rollout, Sample, Score
+
+
+class DiffRO(OnePart):
+    """DiffRO (arXiv 2507.05911): maximise log P(text | relaxed tokens) - beta sum_t KL(policy || reference).
+
+    One teacher-forced pass over the sampled completion gives the policy's logits at every position; a fresh
+    Gumbel-Softmax draw from each goes to the reward model. The end token has no column there: its position is left
+    out, and its logit moves through the KL alone. Paper: straight-through, temperature 1, `kl=full`, beta 0.1.
+
+    The paper sums both terms over an utterance. Here that sum counts as spread over its tokens, and `loss_mean` says
+    what is divided by, as everywhere. By `token` it is the paper's objective but for one constant, the mean length:
+    beta means the same, and the scale is that of a policy loss beside it. By `sequence`, long and short utterances
+    weigh the same. See docs/algorithms.md for what a division by text length would do.
+
+    Args:
+        config: The options.
+        reward_model: Is frozen and put into evaluation mode; moves with the learner.
+        seed: Of the Gumbel noise, with step, update and place in the batch.
+    """
+
+    part = "diffro"
+
+    def __init__(self, config: AlgorithmConfig, reward_model: Token2Text, seed: int) -> None:
+        super().__init__(config)
+        self.needs_logits = True
+        self.reward_model = reward_model.eval().requires_grad_(False)
+        self._seed = seed
+
+    def credit(
+        self, groups: Sequence[Group], scores: Sequence[Sequence[Score]], prompts: Sequence[Prompt]
+    ) -> tuple[list[Sample], dict[str, float]]:
+        """Samples as GRPO's; their advantages play no part, so that no group is without a lesson."""
+        samples, stats = group_credit(groups, scores, prompts, self.config.std)
+        return samples, stats | {"zero_spread_share": 0.0}
+
+    def include(self, sample: Sample) -> bool:
+        """Samples with speech in them; with `length_cut=mask` those not cut by length."""
+        return super().include(sample) and speech_length(sample.rollout) > 0
+
+    def loss(self, batch: PolicyBatch) -> Loss:
+        """Negative reward plus KL; metrics `kl` per token and those of `terms.reward_model_metrics`."""
+        rows = torch.nonzero(batch.weight_N > 0)[:, 0].tolist()
+        # Where nothing takes part: zero, but of the graph, so that backward runs everywhere.
+        total = batch.logprobs_NL.new_zeros(()) if rows else batch.logprobs_NL[:0].sum()
+        sums: dict[str, float] = {}
+        counts: dict[str, float] = {}
+        if self.config.kl != "none":
+            kl_NL = reference_kl(batch, self.config.kl)
+            total = total + self.config.kl_weight * weighted_sum(kl_NL, batch.mask_NL, batch.weight_N)
+            sums["kl"] = counted_sum(kl_NL, batch.mask_NL, batch.weight_N)
+            counts["kl"] = float(torch.count_nonzero(counted(batch.mask_NL, batch.weight_N)))
+        if rows:
+            logprobs = self._judge(batch, rows)
+            reward_R = logprobs["text"]
+            for head, weight in self.config.diffro.heads.items():
+                reward_R = reward_R + weight * logprobs[head]
+            weighted_R = batch.weight_N[rows] * reward_R
+            total = total - torch.where(reward_R.isneginf(), 0.0, weighted_R).sum()
+            texts = [batch.samples[row].prompt.text for row in rows]
+            for name, values in reward_model_metrics(
+                logprobs, reward_R, batch.rewards_N[rows], texts
+            ).items():
+                sums[name], counts[name] = values
+        return Loss(total, sums, counts)
+
+    def _judge(self, batch: PolicyBatch, rows: Sequence[int]) -> dict[str, Tensor]:
+        """Log-probability of the text and of what each head is to say, shape (R,), for the named rows."""
+        if batch.logits_NLV is None:
+            raise ValueError("DiffRO needs the logits of the policy in the batch")
+        options = self.config.diffro
+        embedding_KD = self.reward_model.embedding.weight
+        codes, device = len(embedding_KD), embedding_KD.device
+        samples = [batch.samples[row] for row in rows]
+        lengths = [speech_length(sample.rollout) for sample in samples]
+        lengths_R = torch.tensor(lengths, device=device)
+        voices = [s.context.voice_D for s in samples if s.context.voice_D is not None]
+        keys = [(self._seed, *batch.noise_keys[row]) for row in rows]
+        weights_RLK = gumbel_softmax(
+            batch.logits_NLV[rows, : max(lengths), :codes],
+            padded_noise(keys, lengths, codes, device),
+            annealed(options.temperature, options.final_temperature, batch.progress),
+            hard=options.relaxation == "straight_through",
+        )
+        return self.reward_model.task_logprobs(
+            relaxed_embeddings(weights_RLK, embedding_KD, lengths_R),
+            lengths_R,
+            [sample.prompt.text for sample in samples],
+            list(options.heads),
+            torch.stack(voices) if voices and len(voices) == len(samples) else None,
+        )
+
+    def check(self, model: SpeechModel) -> None:
+        """Make sure that policy and reward model mean the same by a speech token.
+
+        Raises:
+            ConfigError: The policy does not speak.
+            ModelError: Their codes differ.
+        """
+        if model.task != "tts":
+            raise ConfigError(
+                f"algorithm.name={self.config.name} needs a synthesiser: its reward model reads speech tokens, and a "
+                f"model for {model.task} writes none. Choose grpo, or a model and data for tts."
+            )
+        check_vocabulary(self.reward_model, cast("SpeaksCodes", model))
+
+    def to(self, device: torch.device, /) -> DiffRO:
+        """Move the reward model, in place."""
+        self.reward_model.to(device)
+        return self
+
+
+def speech_length(rollout: Rollout) -> int:
+    """Speech tokens of a rollout, its end token not counted; 0 for one that holds others among them."""
+    if rollout.ending is Ending.UNPARSABLE:
+        return 0
+    return len(rollout.token_ids) - (rollout.ending is Ending.STOP)

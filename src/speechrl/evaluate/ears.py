@@ -1,0 +1,103 @@
+"""Who listens to synthetic speech: recognisers that judge the words, and scorers of voice, quality and prosody."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+from speechrl.rewards.forms import BatchReward
+from speechrl.rewards.tts_judges import PitchSpread, Quality, RecogniserAccuracy, VoiceSimilarity
+from speechrl.rewards.verdict import Verdict
+from speechrl.rewards.worker import WorkerReward
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from speechrl.rewards.forms import Judge, Scorer
+    from speechrl.types import Output, Prompt
+
+MEASURES = ("similarity", "quality", "dnsmos", "log_f0_std")
+"""What is measured beside the words, by name in the rows."""
+JUDGE_TIMEOUT_S = 600.0
+"""For a batch, on whatever core is left; who takes longer has not judged it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ears:
+    """Everyone who listens. Used as a context manager, which ends their processes.
+
+    Attributes:
+        judges: Recognisers by name, in order; the first gives `judge_wer`. Their verdicts carry what was `heard`.
+        scorers: By a name of `MEASURES`; some may be missing.
+    """
+
+    judges: Mapping[str, Scorer]
+    scorers: Mapping[str, Scorer]
+
+    def listen(self, outputs: Sequence[Output], prompts: Sequence[Prompt]) -> dict[str, list[Verdict]]:
+        """The verdicts of all, by name, each in the order of the outputs; `outputs[i]` answers `prompts[i]`."""
+        groups = [[output] for output in outputs]
+        # All are asked before any answer is waited for: those in processes of their own work side by side.
+        answers = {name: one.ask(groups, prompts) for name, one in {**self.judges, **self.scorers}.items()}
+        return {name: [verdict for (verdict,) in answer()] for name, answer in answers.items()}
+
+    def close(self) -> None:
+        """End what runs in processes of its own."""
+        for one in (*self.judges.values(), *self.scorers.values()):
+            one.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+
+def load_ears(judges: Sequence[str], *, dnsmos: bool = False) -> Ears:
+    """The recognisers of these names, each in a process of its own with a time-out, and the scorers.
+
+    Args:
+        judges: See `rewards.scorers.recogniser.load_recogniser_judge`.
+        dnsmos: Also measure DNSMOS, which takes a quarter of the sound's own time.
+
+    Raises:
+        ModelError: An unknown judge.
+        MissingExtraError: The package of a judge or scorer is not installed.
+    """
+    with ThreadPoolExecutor(max(1, len(judges))) as pool:
+        futures = {name: pool.submit(_judge, name) for name in judges}
+    with ExitStack() as made:
+        for future in futures.values():
+            if future.exception() is None:
+                made.callback(future.result().close)
+        found = {name: future.result() for name, future in futures.items()}
+        scorers: dict[str, Scorer] = {
+            "similarity": BatchReward(VoiceSimilarity()),
+            "quality": BatchReward(_Metric(Quality(), "distillmos")),
+            "log_f0_std": BatchReward(_Metric(PitchSpread(), "log_f0_std")),
+        }
+        if dnsmos:
+            scorers["dnsmos"] = BatchReward(_Metric(Quality(model="dnsmos"), "dnsmos"))
+        made.pop_all()
+    return Ears(found, scorers)
+
+
+def _judge(recogniser: str) -> Scorer:
+    target = f"{RecogniserAccuracy.__module__}:{RecogniserAccuracy.__qualname__}"
+    options = {"recogniser": recogniser, "window": "full"}
+    return WorkerReward(target, options, JUDGE_TIMEOUT_S, form="batch")
+
+
+class _Metric:
+    """A judge whose verdict is what it logs, not what it is worth as a reward."""
+
+    def __init__(self, judge: Judge, name: str) -> None:
+        self._judge = judge
+        self._name = name
+
+    def judge(self, outputs: Sequence[Output], prompts: Sequence[Prompt]) -> list[Verdict]:
+        """See `rewards.forms.Judge`."""
+        verdicts = self._judge.judge(outputs, prompts)
+        return [verdict if verdict.problem else Verdict(verdict.metrics[self._name]) for verdict in verdicts]

@@ -1,0 +1,1 @@
+"""Synthesisers: text and a reference voice in, speech tokens and waveforms out."""

@@ -1,0 +1,59 @@
+"""Where models lie that come inside Python packages."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+from speechrl.errors import MissingExtraError, ModelError
+
+
+def package_folder(module: str, purpose: str, install: str) -> Path:
+    """The folder of an installed package, which is not imported.
+
+    Args:
+        module: Its import name.
+        purpose: Who needs it, for the message.
+        install: What pip is to install.
+
+    Raises:
+        MissingExtraError: It is not installed.
+    """
+    spec = importlib.util.find_spec(module)
+    if spec is None or spec.origin is None:
+        raise MissingExtraError(
+            f"{purpose} needs the package {module}, which is not installed: pip install {install}"
+        )
+    return Path(spec.origin).parent
+
+
+def cache_folder(name: str) -> Path:
+    """A folder of the user's cache for `name`; it need not exist."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "speechrl" / name
+
+
+def join_parts(parts: list[Path], target: Path) -> None:
+    """Write the parts one after the other into `target`, unless it is there in full.
+
+    Raises:
+        ModelError: A part is missing, or the target cannot be written.
+    """
+    try:
+        if target.is_file() and target.stat().st_size == sum(part.stat().st_size for part in parts):
+            return
+        target.parent.mkdir(parents=True, exist_ok=True)
+        # Another process may do the same: each writes a file of its own, and the last rename wins.
+        descriptor, temporary = tempfile.mkstemp(dir=target.parent, prefix=target.name)
+        with os.fdopen(descriptor, "wb") as joined:
+            for part in parts:
+                with part.open("rb") as piece:
+                    shutil.copyfileobj(piece, joined)
+        os.replace(temporary, target)
+    except OSError as error:
+        raise ModelError(
+            f"{target}: cannot be joined from its parts ({error}); make room, or set XDG_CACHE_HOME"
+        ) from error

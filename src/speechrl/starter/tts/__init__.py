@@ -1,0 +1,1 @@
+"""The starter synthesiser: its synthetic-speech corpus, its training and its loading."""

@@ -1,0 +1,55 @@
+"""What can be refused before torch is imported, data is read or a model is loaded."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+from speechrl.errors import ConfigError, MissingExtraError
+from speechrl.report.writers import read_rows
+from speechrl.rewards.base import check_rewards
+from speechrl.rewards.scorers.recogniser import check_judges
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from speechrl.config.schema import ReportConfig, RunConfig
+
+
+def refuse_used(run_dir: Path) -> None:
+    """A new run needs a directory of its own.
+
+    Raises:
+        ConfigError: This one holds metrics or checkpoints.
+    """
+    steps = len(read_rows(run_dir / "metrics.jsonl"))
+    if steps or any((run_dir / "checkpoints").glob("step-*")):
+        raise ConfigError(
+            f"{run_dir} already holds a run ({steps} steps are logged). Resume it (--resume), choose another `output`, "
+            "or remove it."
+        )
+
+
+def refuse_missing_extras(config: ReportConfig) -> None:
+    """A run that asks for an extra needs it installed.
+
+    Raises:
+        MissingExtraError: It is not.
+    """
+    if config.wandb_project is not None and find_spec("wandb") is None:
+        raise MissingExtraError(
+            f"report.wandb_project is {config.wandb_project!r}, but wandb is not installed: "
+            "pip install 'speechrl[wandb]', or remove report.wandb_project from the configuration."
+        )
+
+
+def refuse_unfit_rewards(config: RunConfig) -> None:
+    """Look at rewards and judges without loading any; a reward of the user's own is met when it is started.
+
+    Raises:
+        ConfigError: A name or an option is unknown or unfit, a reward is for the other task, or a recogniser is both a
+            reward and a judge.
+    """
+    check_rewards(config.rewards, config.task)
+    if config.task == "tts" and config.evaluation.sets:
+        check_judges(config.evaluation.judges, config.rewards)

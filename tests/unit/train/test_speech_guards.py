@@ -1,0 +1,76 @@
+"""Alarms of a synthesiser's training: each at its own limit, none on a steady run."""
+
+import pytest
+
+from speechrl.train.speech_guards import BASELINE_STEPS, SpeechGuards
+
+STEADY = {
+    "tokens_per_char": 1.6,
+    "length_cut_share": 0.02,
+    "token_cer": 0.2,
+    "reward/quality": 0.7,
+    "evaluation/test/log_f0_std": 0.2,
+    "evaluation/test/speaking_rate": 15.0,
+    "evaluation/test/quality": 4.0,
+    "evaluation/test/similarity": 0.85,
+    "evaluation/test/judge_cer": 0.15,
+}
+
+
+def trained() -> SpeechGuards:
+    guards = SpeechGuards()
+    for _ in range(BASELINE_STEPS + 1):
+        assert guards.alarms(STEADY) == {}
+    return guards
+
+
+@pytest.mark.parametrize(
+    ("name", "still_fine", "broken", "says"),
+    [
+        ("tokens_per_char", 2.0, 2.2, "slows down"),
+        ("tokens_per_char", 1.25, 1.1, "rushes"),
+        ("length_cut_share", 0.11, 0.13, "do not stop"),
+        ("evaluation/test/log_f0_std", 0.15, 0.13, "flat"),
+        ("evaluation/test/log_f0_std", 0.29, 0.31, "wavers"),
+        ("evaluation/test/speaking_rate", 19.0, 20.0, "a second"),
+        ("evaluation/test/quality", 3.75, 3.65, "sounds worse"),
+        ("evaluation/test/similarity", 0.81, 0.79, "reference voice"),
+    ],
+)
+def test_each_number_has_its_limit(name, still_fine, broken, says):
+    guards = trained()
+    assert guards.alarms(STEADY | {name: still_fine}) == {}
+    (found,) = guards.alarms(STEADY | {name: broken}).items()
+    assert found[0] == name
+    assert says in found[1]
+    assert found[1].startswith("on test, ") == name.startswith("evaluation/")
+
+
+def test_a_reward_that_falls_while_the_judge_hears_more_errors_is_hacking():
+    guards = trained()
+    both_better = STEADY | {"token_cer": 0.1, "evaluation/test/judge_cer": 0.1}
+    assert guards.alarms(both_better) == {}
+    parted = STEADY | {"token_cer": 0.05, "evaluation/test/judge_cer": 0.15}
+    (found,) = guards.alarms(parted).items()
+    assert found[0] == "evaluation/test/gap"
+    assert "mishears" in found[1]
+
+
+def test_the_evaluation_before_training_is_the_baseline_if_there_is_one():
+    guards = SpeechGuards()
+    guards.begin({"test": {"quality": 4.4, "similarity": None, "judges": {}}})
+    assert list(guards.alarms(STEADY)) == ["evaluation/test/quality"]
+
+
+def test_a_term_of_the_reward_is_no_measurement_of_its_name():
+    assert trained().alarms(STEADY | {"reward/quality": 0.1}) == {}
+
+
+def test_a_number_that_was_not_measured_says_nothing():
+    assert trained().alarms({"tokens_per_char": None, "evaluation/test/quality": None}) == {}
+
+
+def test_a_resumed_run_keeps_its_baselines():
+    resumed = SpeechGuards()
+    resumed.load_state_dict(trained().state_dict())
+    assert list(resumed.alarms(STEADY | {"tokens_per_char": 3.0})) == ["tokens_per_char"]
