@@ -45,7 +45,7 @@ EMBEDDING_LEARNING_RATE = 1e-2
 MUON_LEARNING_RATE = 0.02
 POSITIONS = 3500
 NOISE = 0.05
-LOG_EVERY, SAVE_EVERY = 50, 200
+LOG_EVERY, SAVE_EVERY = 50, 100
 LANGUAGE_MODEL: dict[str, Any] = {
     "hidden_size": 320, "num_hidden_layers": 5, "num_attention_heads": 5, "num_key_value_heads": 5, "head_dim": 64,
     "intermediate_size": 896, "max_position_embeddings": 2048, "tie_word_embeddings": False,
