@@ -49,8 +49,8 @@ SILENT_RANGE_S = (2.0, 10.0)
 def read_set(name: str | Path, seed: int = 0, language: str = "en") -> CutSet:
     """Read a manifest, or a set derived from one: `MANIFEST#long`, `#noise`, `#telephone`, `#silence`.
 
-    `#KIND@SEED` takes its own seed in place of `seed`, and puts it into the ids. A `package:` path names what ships with
-    speechrl.
+    `#KIND@SEED` takes its own seed in place of `seed`, and puts it into the ids. A `package:` path names what ships
+    with speechrl.
 
     Raises:
         ConfigError: A `package:` path that does not ship.
