@@ -141,4 +141,6 @@ def test_every_weight_is_trained_once(corpus: Corpus) -> None:
     assert sorted(map(id, trained)) == sorted(map(id, supervised.parameters()))
     voices_BV = corpus.references(corpus.items, np.random.default_rng(0))
     loss, _, count = supervised(corpus.items, voices_BV)
-    assert float(loss.detach()) / count == pytest.approx(np.log(CODES + 1), abs=0.02)  # first predictions are even
+    assert float(loss.detach()) / count == pytest.approx(
+        np.log(CODES + 1), abs=0.02
+    )  # first predictions are even
