@@ -3,8 +3,8 @@
 Two starts: the starter recogniser, and the same after supervised training on the human train split has converged. Each
 has data of its own, the same for all methods. The starter practises on the human train split, as it is and joined to
 long audio, and on clips in which nobody speaks. A model that has converged on those gives one and the same answer to
-them every time, and a group without spread teaches nothing; so it practises mostly on synthetic speech that no start
-has been trained on (`asr_pool.py`), as it is and joined to long audio.
+them every time, and a group without spread teaches nothing; so it practises on the same recordings joined and disturbed
+anew, with seeds that it has not seen.
 
 From each start: supervised training goes on (sft), minimum word error rate (mwer), and GRPO with the rewards R1 (1 -
 WER), R1 + R2 (hallucination) and R1 + R2 + R3 (keywords); several seeds. Every run is one `speechrl train`, whose run
@@ -29,7 +29,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from asr_pool import make as make_pool
 
 from speechrl.evaluate.bootstrap import paired
 from speechrl.evaluate.results import Row, read_evaluation
@@ -41,7 +40,8 @@ SETS = ("human", "long", "noise", "silence")
 HUMAN = "package:data/asterisk_en/train.jsonl"
 
 R1 = {"name": "accuracy"}
-R2 = {"name": "hallucination"}
+# Two inserted words in a row are a finding: runs of four, the default, are rare in short answers.
+R2 = {"name": "hallucination", "options": {"min_run": 2}}
 R3 = {"name": "keywords", "weight": 0.5}
 METHODS: dict[str, dict[str, Any]] = {
     "sft": {
@@ -222,10 +222,10 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2, help="runs at once, one thread each")
     arguments = parser.parse_args()
     rates = {"grpo": arguments.grpo_rate, "mwer": arguments.grpo_rate, "sft": arguments.sft_rate}
-    pool = str(make_pool(arguments.work / "pool", hours=1.5, seed=7))
+    fresh = [f"{HUMAN}#long@{seed}" for seed in (11, 12, 13, 14)]
     data = {
         "starter": [HUMAN, f"{HUMAN}#long@1", f"{HUMAN}#long@2", f"{HUMAN}#silence@5"],
-        "after sft": [HUMAN, pool, f"{pool}#long@1", f"{HUMAN}#silence@5"],
+        "after sft": [*fresh, f"{HUMAN}#noise@11", f"{HUMAN}#silence@5"],
     }
     starts = {
         "starter": "package:starter/asr",

@@ -67,6 +67,8 @@ def evaluate_model(
         ConfigError: A judge is unknown.
         RewardError: A judge or scorer failed on more than `MAX_FAILED_SHARE` of a set.
     """
+    if not sets:  # spares loading judges who would hear nothing
+        return Evaluation({}, {})
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     params = SamplingParams(config.temperature, config.top_k, 1.0, config.max_new_tokens)
     frozen = [module for module in (model.encoder, model.decoder) if module is not None]

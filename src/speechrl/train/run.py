@@ -209,10 +209,12 @@ def _make_rollouts(model: SpeechModel, algorithm: Algorithm, config: RunConfig) 
     It begins on the host: its stages bring it onto the device.
     """
     if algorithm.teacher:
-        tokenize = getattr(model, "tokenize", None)
+        # A synthesiser's manifest has the text and a voice, not the speech that a teacher would show.
+        tokenize = getattr(model, "tokenize", None) if model.task == "asr" else None
         if tokenize is None:
             raise ConfigError(
-                f"algorithm.name={config.algorithm.name} needs a model that can tokenise references."
+                f"algorithm.name={config.algorithm.name} needs references to copy, which only a recogniser's data has: "
+                "choose grpo, diffro or hybrid."
             )
         return TeacherRollouts(tokenize, model.language_model.end_token_id)
     rollout = config.rollout

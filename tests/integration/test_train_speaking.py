@@ -1,0 +1,59 @@
+"""A synthesiser goes through the whole training page: rewards without sound and with it, samples one can hear."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import soundfile as sf
+from speaking_toys import ToySynthesiser
+
+from speechrl.config.schema import RunConfig
+from speechrl.errors import ConfigError
+from speechrl.train import run as run_module
+from speechrl.train.preflight import refuse_unfit_rewards
+from speechrl.train.run import train
+
+
+@pytest.fixture(autouse=True)
+def toy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_module, "load_model", lambda path: ToySynthesiser())
+
+
+def config(folder: Path, reward: str = "duration", algorithm: str = "grpo") -> RunConfig:
+    content: dict[str, Any] = {
+        "task": "tts",
+        "output": str(folder / "run"),
+        "model": {"path": "toy"},
+        "data": {"train": "package:data/tts_en/dev.jsonl", "batch_size": 2},
+        "rollout": {"group_size": 4, "max_new_tokens": 6},
+        "rewards": {"terms": [{"name": reward}]},
+        "algorithm": {"name": algorithm, "kl": "none"},
+        "train": {"steps": 2, "precision": "fp32", "threads": 1},
+        "report": {"tensorboard": False},
+    }
+    return RunConfig.model_validate(content)
+
+
+def test_a_reward_of_lengths_needs_no_sound_and_the_kept_rollouts_have_it_all_the_same(
+    tmp_path: Path,
+) -> None:
+    result = train(config(tmp_path))
+    rows = [json.loads(line) for line in (result.run_dir / "metrics.jsonl").read_text().splitlines()]
+    assert len(rows) == 2
+    assert all(row["reward"] <= 0 and row["tokens_per_char"] > 0 for row in rows)
+    assert rows[0]["reward"] == rows[0]["reward/duration"]
+    kept = list((result.run_dir / "audio").rglob("*.flac"))
+    assert kept
+    assert all(sf.info(path).frames > 0 for path in kept)
+    assert (result.run_dir / "model" / "speechrl.json").is_file()
+
+
+def test_references_cannot_be_copied_where_there_are_none(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="choose grpo, diffro or hybrid"):
+        train(config(tmp_path, algorithm="sft"))
+
+
+def test_a_reward_of_the_other_task_is_refused_before_anything_is_loaded(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="rewards for tts"):
+        refuse_unfit_rewards(config(tmp_path, reward="accuracy"))
