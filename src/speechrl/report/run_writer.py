@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING, Any, Self
 
 from speechrl.config.load import show
-from speechrl.errors import ConfigError
+from speechrl.errors import ConfigError, TrainingError
 from speechrl.report import samples
 from speechrl.report.environment import describe_environment
 from speechrl.report.metrics import make_row
@@ -25,6 +26,7 @@ from speechrl.report.writers import (
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
+    from types import TracebackType
 
     from speechrl.config.schema import RunConfig
     from speechrl.report.sounds import Render
@@ -112,30 +114,44 @@ class RunWriter:
 
         Returns:
             The row of `metrics.jsonl`.
+
+        Raises:
+            TrainingError: A file could not be written.
         """
         row = make_row(step, prompts, outputs, scores, report, seconds, memory)
-        for writer in self._writers:
-            writer.row(row)
-        self._rows.append(row)
-        if step == 1 or step % self._config.samples_every == 0 or step == self._steps:
-            self._keep_samples(step, prompts, outputs, scores, advantages)
-        if time.monotonic() - self._timeline_at_s > TIMELINE_EVERY_S:
-            self._write_timeline()
+        try:
+            for writer in self._writers:
+                writer.row(row)
+            self._rows.append(row)
+            if step == 1 or step % self._config.samples_every == 0 or step == self._steps:
+                self._keep_samples(step, prompts, outputs, scores, advantages)
+            if time.monotonic() - self._timeline_at_s > TIMELINE_EVERY_S:
+                self._write_timeline()
+        except OSError as error:
+            raise TrainingError(
+                f"step {step} could not be written to {self.run_dir}: {error.strerror or error}. Make room or mend the "
+                "permissions."
+            ) from error
         return row
 
     def close(self) -> None:
         """Write what is pending."""
-        self._write_timeline()
-        for writer in self._writers:
-            writer.close()
+        try:
+            self._write_timeline()
+        finally:
+            for writer in self._writers:
+                writer.close()
 
     def __enter__(self) -> Self:
         """The writer itself; leaving the block closes it."""
         return self
 
-    def __exit__(self, *_: object) -> None:
-        """Close."""
-        self.close()
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close. A disk too full for the last files must not hide the error that ended the block."""
+        with suppress(OSError) if error is not None else nullcontext():
+            self.close()
 
     def _keep_samples(
         self,

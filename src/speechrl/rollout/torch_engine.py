@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from speechrl.errors import ModelError
+from speechrl.errors import ModelError, TrainingError
 from speechrl.models.decode_attention import use_decode_attention
 from speechrl.rollout.base import SamplingParams
 from speechrl.rollout.sampling import draw, uniforms
@@ -138,7 +138,11 @@ class TorchEngine:
         params: SamplingParams,
         noise_NL: Tensor,
     ) -> list[Rollout]:
-        """One rollout per row; `rows` names its context, `limits` its most tokens."""
+        """One rollout per row; `rows` names its context, `limits` its most tokens.
+
+        Raises:
+            TrainingError: The model predicts NaN.
+        """
         if not rows:
             return []
         model, device = self._model, self._model.device
@@ -152,11 +156,20 @@ class TorchEngine:
         lengths_N = torch.zeros_like(limits_N)
         live_A = torch.arange(len(rows), device=device)
         for position in range(max(limits)):
+            behaviour_AV = prefix.logits_BV.float().log_softmax(-1)
+            # NaN or +inf anywhere in a row makes its first log-probability NaN.
+            broken_A = behaviour_AV[:, 0].isnan()
+            if broken_A.any():
+                context = contexts[rows[int(live_A[broken_A][0])]]
+                raise TrainingError(
+                    f"prompt {context.prompt_id!r}: the model's predictions are not finite at token {position + 1} of "
+                    "a rollout. Its weights hold NaN or infinity, or its context does: look for NaN in the audio "
+                    "(speechrl data check), set train.precision=fp32, or go on from an earlier checkpoint."
+                )
             tokens_A = draw(
                 prefix.logits_BV, noise_NL[live_A, position], params.temperature, params.top_k, params.top_p
             )
             tokens_NL[live_A, position] = tokens_A
-            behaviour_AV = prefix.logits_BV.float().log_softmax(-1)
             logprobs_NL[live_A, position] = behaviour_AV.gather(-1, tokens_A[:, None])[:, 0]
             ends_A = (lengths_N[live_A] == 0) & (
                 (tokens_A == model.end_token_id) | (position + 1 >= limits_N[live_A])

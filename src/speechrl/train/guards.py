@@ -18,8 +18,8 @@ BASELINE_STEPS = 5
 QUIET_STEPS = 20
 
 NOTHING = (
-    "no rollout took part in the update: all failed, or were cut by length while algorithm.length_cut is mask. "
-    "Raise rollout.max_new_tokens, or look at samples/."
+    "no rollout took part in the update: all failed, were cut by length while algorithm.length_cut is mask, or were "
+    "left out by algorithm.filter. Raise rollout.max_new_tokens, or look at samples/."
 )
 
 DRIFT = (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -34,7 +34,7 @@ from speechrl.train.stages import choose_device
 from speechrl.train.state import Keeper, RunState
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from speechrl.algorithms.base import Algorithm
     from speechrl.config.schema import RunConfig
@@ -103,7 +103,7 @@ def train(config: RunConfig, *, resume: bool = False, listener: Listener | None 
         render = Renderer(once) if config.task == "tts" else None
         # Only now: a checkpoint that does not fit leaves the run directory as it is.
         resume_step = (loaded.step if loaded else 0) if resume else None
-        writer = stack.enter_context(_closed(RunWriter(run_dir, config, resume_step, render=render)))
+        writer = stack.enter_context(RunWriter(run_dir, config, resume_step, render=render))
         first_step = (resume_step or 0) + 1
         listener.run_started(config, first_step)
         keeper = stack.enter_context(Keeper(checkpoints, state, first_step - 1, listener, run_dir))
@@ -148,18 +148,6 @@ class StreamSource:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from `state_dict`."""
         self._stream.load_state_dict(state)
-
-
-@contextmanager
-def _closed(writer: RunWriter) -> Iterator[RunWriter]:
-    """Close at the end. After an error, a disk too full for the last files must not hide what ended the run."""
-    try:
-        yield writer
-    except BaseException:
-        with suppress(OSError):
-            writer.close()
-        raise
-    writer.close()
 
 
 def _find_checkpoint(

@@ -1,5 +1,6 @@
 """The run directory: what is in it, and what a resumed run keeps."""
 
+import errno
 import itertools
 import json
 import random
@@ -8,7 +9,7 @@ import pytest
 import soundfile as sf
 
 from speechrl.config.load import load_config
-from speechrl.errors import ConfigError
+from speechrl.errors import ConfigError, TrainingError
 from speechrl.report.held_out import most_changed
 from speechrl.report.metrics import STABLE_KEYS
 from speechrl.report.run_writer import RunWriter
@@ -120,3 +121,20 @@ def test_most_changed_utterances_are_sorted_by_change(run_dir):
     assert gains == sorted(gains, reverse=True)
     assert all(gain > 0 for gain in gains)
     assert all(errors(after) > errors(before) for before, after in worsened)
+
+
+def test_a_full_disk_is_named_and_does_not_hide_an_earlier_error(tmp_path, make, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def broken_run(name, error=None):
+        with RunWriter(tmp_path / name, make["run_config"](tmp_path / name, steps=3)) as writer:
+            monkeypatch.setattr(writer, "_write_timeline", full)
+            if error is not None:
+                raise error
+            log_steps(writer, make, range(1, 2))
+
+    with pytest.raises(TrainingError, match=r"step 1 could not be written to .*No space left"):
+        broken_run("full")
+    with pytest.raises(ValueError, match="the first error"):
+        broken_run("earlier", ValueError("the first error"))

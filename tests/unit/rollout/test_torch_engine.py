@@ -9,7 +9,7 @@ import pytest
 import torch
 from toys import END, WIDTH, context, toy_language_model
 
-from speechrl.errors import ModelError
+from speechrl.errors import ModelError, TrainingError
 from speechrl.models.language_model import LanguageModel
 from speechrl.rollout.base import SamplingParams
 from speechrl.rollout.torch_engine import SPARE_TOKENS, TorchEngine
@@ -187,3 +187,15 @@ def test_it_moves_with_its_dtype_and_attends_as_the_device_likes(dtype: torch.dt
     sampler.to(torch.device("cpu"))
     assert sampler._model.causal_lm.config._attn_implementation == here
     sampler.load(toy_language_model().state_dict(), 1)
+
+
+@pytest.mark.parametrize("poison", [math.nan, math.inf])
+def test_weights_that_are_not_finite_are_an_error_that_names_the_prompt(poison: float) -> None:
+    model = toy_language_model()
+    contexts, prompts = make(2)
+    with torch.no_grad():
+        next(model.parameters()).fill_(poison)
+    with pytest.raises(TrainingError, match=r"'utterance 0'.*not finite at token"):
+        engine(model).sample(contexts, prompts, 2, seed=1)
+    with pytest.raises(TrainingError, match="not finite"):
+        engine(model).greedy(contexts, 5)

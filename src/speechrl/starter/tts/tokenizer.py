@@ -31,6 +31,7 @@ from torch.nn.utils.rnn import pad_sequence
 from speechrl.models.tts.mel import BANDS
 from speechrl.models.tts.speech_tokenizer import (
     FRAMES_PER_TOKEN,
+    ConvNextBlock,
     SpeechTokenizer,
     SpeechTokenizerConfig,
     load_speech_tokenizer,
@@ -46,11 +47,12 @@ if TYPE_CHECKING:
 
 CONTENT_WIDTH = 384
 QUIET_SLOPE = 0.2
+LEVELS = (8, 8, 8, 8)
 CROP_TOKENS = 48
 BATCH_CROPS = 16
-LEARNING_RATE = 1e-3
+ADAMW_LEARNING_RATE, MUON_LEARNING_RATE = 3e-3, 0.08
 WARM_UP_STEPS = 50
-COARSE_WEIGHT, SQUARED_WEIGHT, CONTENT_WEIGHT = 0.5, 0.3, 2.0
+COARSE_WEIGHT, SQUARED_WEIGHT, CONTENT_WEIGHT = 0.5, 0.3, 1.0
 _ENCODING_BATCH = 64
 
 
@@ -179,24 +181,42 @@ def train(
     steps: int,
     seed: int,
 ) -> None:
-    """Train what wants gradients: AdamW in bfloat16, a short warm-up, then a cosine fall to 2 %.
+    """Train what wants gradients in bfloat16: a short warm-up, then a cosine fall to 2 %.
 
-    Prints the losses and the number of codes used every 50 steps.
+    Muon (Jordan 2024) moves the matrices of the blocks, AdamW all else: with AdamW alone 300 steps ended at an L1 of
+    0.24, with Muon at 0.18. Prints the losses and the number of codes used every 50 steps.
     """
     parameters = [parameter for parameter in training.parameters() if parameter.requires_grad]
-    optimiser = torch.optim.AdamW(parameters, lr=LEARNING_RATE, betas=(0.9, 0.98), weight_decay=0.01)
+    matrices = [
+        layer.weight
+        for block in training.modules()
+        if isinstance(block, ConvNextBlock)
+        for layer in (block.expand, block.contract)
+        if layer.weight.requires_grad
+    ]
+    inside = {id(matrix) for matrix in matrices}
+    others = [parameter for parameter in parameters if id(parameter) not in inside]
+    optimisers: list[tuple[torch.optim.Optimizer, float]] = [
+        (torch.optim.Muon(matrices, lr=MUON_LEARNING_RATE, weight_decay=0.01), MUON_LEARNING_RATE),
+        (
+            torch.optim.AdamW(others, lr=ADAMW_LEARNING_RATE, betas=(0.9, 0.98), weight_decay=0.01),
+            ADAMW_LEARNING_RATE,
+        ),
+    ]
     rng = np.random.default_rng(seed)
     began, used = time.monotonic(), torch.zeros(training.tokenizer.codes)
     history: dict[str, list[float]] = defaultdict(list)
     for step in range(1, steps + 1):
         fall = 0.51 + 0.49 * math.cos(math.pi * step / steps)
-        optimiser.param_groups[0]["lr"] = LEARNING_RATE * min(1.0, step / WARM_UP_STEPS) * fall
+        for optimiser, peak in optimisers:
+            optimiser.param_groups[0]["lr"] = peak * min(1.0, step / WARM_UP_STEPS) * fall
         with torch.autocast("cpu", torch.bfloat16):
             loss, parts, drawn = training(draw(seen, codes, rng))
-        optimiser.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(parameters, 1.0)
-        optimiser.step()
+        for optimiser, _ in optimisers:
+            optimiser.step()
+            optimiser.zero_grad(set_to_none=True)
         used += torch.bincount(drawn, minlength=len(used))
         for name, value in parts.items():
             history[name].append(value)
@@ -211,15 +231,12 @@ def train(
             used.zero_()
 
 
-def train_together(mels: Path, steps: int, seed: int, init: Path | None = None) -> SpeechTokenizer:
-    """A tokenizer that begins anew, or with the weights of another, whose encoder need not have heard the states."""
+def train_together(mels: Path, steps: int, seed: int) -> SpeechTokenizer:
+    """A new tokenizer."""
     torch.manual_seed(seed)
     seen = read_training_data(mels)
-    tokenizer = SpeechTokenizer(SpeechTokenizerConfig(content_width=CONTENT_WIDTH, quiet_slope=QUIET_SLOPE))
-    if init is None:
-        set_mel_statistics(tokenizer, seen)
-    else:
-        tokenizer.load_state_dict(tokenizer.state_dict() | load_speech_tokenizer(init).state_dict())
+    tokenizer = SpeechTokenizer(SpeechTokenizerConfig(CONTENT_WIDTH, LEVELS, quiet_slope=QUIET_SLOPE))
+    set_mel_statistics(tokenizer, seen)
     train(TokenizerTraining(tokenizer, seen), seen, None, steps, seed)
     return tokenizer
 
@@ -304,14 +321,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--mels", type=Path, required=True, help="directory of speechrl.starter.tts.mels")
     parser.add_argument("--out", type=Path, required=True, help="folder of the tokenizer")
     parser.add_argument("--codes", type=Path, required=True, help="directory of the codes")
-    parser.add_argument("--init", type=Path, help="folder of a tokenizer to begin with")
-    parser.add_argument("--steps", type=int, default=1500, help="steps of encoder and decoder together")
-    parser.add_argument("--decoder-steps", type=int, default=1500, help="steps of the decoder on final codes")
+    parser.add_argument("--steps", type=int, default=2200, help="steps of encoder and decoder together")
+    parser.add_argument("--decoder-steps", type=int, default=1200, help="steps of the decoder on final codes")
     parser.add_argument("--seed", type=int, default=1, help="seed of everything")
     chosen = parser.parse_args(arguments)
     torch.set_num_threads(1)
     if not (chosen.out / "speech_tokenizer.json").exists():
-        train_together(chosen.mels, chosen.steps, chosen.seed, chosen.init).save(chosen.out)
+        train_together(chosen.mels, chosen.steps, chosen.seed).save(chosen.out)
     tokenizer = load_speech_tokenizer(chosen.out)
     write_codes(tokenizer, chosen.mels, chosen.codes)
     if chosen.decoder_steps:
