@@ -38,7 +38,7 @@ class Token2TextModelConfig(Section):
     """Its shape."""
 
     architecture: Literal["convnext", "gru"] = Field("convnext", description="Kind of backbone")
-    vocabulary: PositiveInt = Field(875, description="Speech codes, without the policy's end token")
+    vocabulary: PositiveInt = Field(4096, description="Speech codes, without the policy's end token")
     width: PositiveInt = Field(224, description="Of embeddings and hidden states; even for a GRU")
     layers: PositiveInt = Field(4, description="Blocks, or GRU layers")
     kernel: PositiveInt = Field(9, description="ConvNeXt: tokens that a block looks at, odd")

@@ -16,7 +16,8 @@ from speechrl.config.load import resolve_path
 from speechrl.data.manifests import read_manifest
 from speechrl.data.prompts import to_prompt
 from speechrl.errors import DataError, ModelError
-from speechrl.models.tts.mel import SAMPLE_RATE_HZ, log_mel
+from speechrl.models.tts.mel import SAMPLE_RATE_HZ
+from speechrl.models.tts.speech_codes import SpeechCoder
 from speechrl.models.tts.token2text import FRAMES_PER_TOKEN, SPEAKER
 from speechrl.models.tts.token2text_parts import HeadSpec, frames_needed, pad_tokens, spell
 
@@ -108,12 +109,11 @@ def pairs_of_audio(tokenizer: SpeechTokenizer, manifest: Path) -> Iterator[Pair]
     Raises:
         DataError: A row cannot be used, has text that cannot be spelled, or is shorter than one token.
     """
+    coder = SpeechCoder(tokenizer)
     for cut in read_manifest(manifest):
         prompt = to_prompt(cut, SAMPLE_RATE_HZ)
         assert prompt.audio is not None
-        mel_TM = log_mel(torch.from_numpy(prompt.audio))
-        lengths_B = torch.tensor([len(mel_TM)])
-        tokens = tokenizer.encode(mel_TM[None], lengths_B)[0].tolist()
+        tokens = coder(prompt.audio)
         if not tokens:
             raise DataError(
                 f"{manifest}, {prompt.id}: {prompt.duration_s:.2f} s are too short for a token; drop the row"

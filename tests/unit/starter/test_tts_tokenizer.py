@@ -5,12 +5,13 @@ import numpy as np
 import pytest
 import torch
 
+from speechrl.models.tts.speech_codes import at_token_times, to_16_khz
 from speechrl.models.tts.speech_tokenizer import (
     SpeechTokenizer,
     SpeechTokenizerConfig,
     load_speech_tokenizer,
 )
-from speechrl.starter.tts.mels import at_token_times, read_seen, to_16_khz
+from speechrl.starter.tts.mels import read_seen
 from speechrl.starter.tts.tokenizer import (
     BATCH_CROPS,
     CONTENT_WIDTH,

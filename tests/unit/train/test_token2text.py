@@ -297,10 +297,11 @@ def test_the_same_seed_gives_the_same_model(tmp_path) -> None:
     )
 
 
-def test_audio_is_tokenised_by_the_synthesiser_that_is_named(tmp_path) -> None:
-    """Half a second is 43 frames of mel, so 10 tokens."""
+@pytest.mark.parametrize("content_width", [0, 384])
+def test_audio_is_tokenised_by_the_synthesiser_that_is_named(tmp_path, content_width) -> None:
+    """Half a second is 43 frames of mel, so 10 tokens; with a content width Whisper listens too."""
     torch.manual_seed(0)
-    tokenizer = SpeechTokenizer(SpeechTokenizerConfig(width=8, frame_width=8))
+    tokenizer = SpeechTokenizer(SpeechTokenizerConfig(content_width, width=8, frame_width=8))
     tokenizer.save(tmp_path / "tts" / "speech_tokenizer")
     sf.write(tmp_path / "a.wav", 0.1 * np.random.default_rng(0).standard_normal(8000), 16_000)
     audio = write(tmp_path / "audio.jsonl", [{"audio": "a.wav", "text": "Hello!"}])
@@ -310,7 +311,7 @@ def test_audio_is_tokenised_by_the_synthesiser_that_is_named(tmp_path) -> None:
     config = run(
         tmp_path,
         data={"train": audio, "held_out": audio, "codebook": None, "synthesiser": str(tmp_path / "tts")},
-        model={"width": 8, "layers": 1, "kernel": 3},
+        model={"width": 8, "layers": 1, "kernel": 3, "vocabulary": 875},
         train={"steps": 1},
     )
     assert train_token2text(config, print).utterances == 1

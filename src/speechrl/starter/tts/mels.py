@@ -22,11 +22,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from scipy.signal import resample_poly
 
-from speechrl.models.asr.whisper_encoder import FRAMES_PER_SECOND as CONTENT_PER_SECOND
 from speechrl.models.asr.whisper_encoder import load_whisper_frames
-from speechrl.models.tts.mel import HOP, SAMPLE_RATE_HZ, log_mel
+from speechrl.models.tts.mel import SAMPLE_RATE_HZ, log_mel
+from speechrl.models.tts.speech_codes import CONTENT_ENCODER, at_token_times, to_16_khz
 from speechrl.models.tts.speech_tokenizer import FRAMES_PER_TOKEN
 from speechrl.models.tts.voice_encoder import load_voice_encoder
 from speechrl.starter.tts.corpus import read_manifest, read_utterance
@@ -37,7 +36,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-CONTENT_ENCODER = "openai/whisper-tiny.en"
 _BATCH = 32
 
 
@@ -52,22 +50,6 @@ class Seen:
     mel_TM: NDArray[np.float16]
     content_ND: NDArray[np.float16]
     voice_vector: NDArray[np.float16]
-
-
-def to_16_khz(speech: NDArray[np.float32]) -> NDArray[np.float32]:
-    """From the corpus' 22.05 kHz to what recogniser and voice encoder hear."""
-    return np.asarray(resample_poly(speech, 320, 441), np.float32)
-
-
-def at_token_times(states_TD: Tensor, tokens: int) -> Tensor:
-    """Recogniser states interpolated linearly to the middle of each token, (tokens, D)."""
-    token_s = FRAMES_PER_TOKEN * HOP / SAMPLE_RATE_HZ
-    middles_s = (torch.arange(tokens) + 0.5) * token_s
-    places = (middles_s * CONTENT_PER_SECOND - 0.5).clamp(0, len(states_TD) - 1)
-    left = places.floor().long().clamp(max=max(len(states_TD) - 2, 0))
-    right = (left + 1).clamp(max=len(states_TD) - 1)
-    share = (places - left)[:, None]
-    return states_TD[left] * (1 - share) + states_TD[right] * share
 
 
 def see_shard(corpus: Path, out: Path, name: str) -> float:
