@@ -70,9 +70,9 @@ def test_variants_are_right_and_the_judge_shares_no_sentence_with_the_rewards() 
         for name, overrides in VARIANTS.items()
     }
     judge = configs["token2text_judge"]
-    for name in ("token2text", "token2text_robust"):
+    for name in ("token2text", "token2text_plain"):
         assert {configs[name].data.half, judge.data.half} == {"first", "second"}
         assert configs[name].model.architecture != judge.model.architecture
         assert configs[name].seed != judge.seed
-    assert configs["token2text_robust"].robust.adversarial > 0
-    assert configs["token2text"].robust.adversarial == 0
+    assert configs["token2text"].robust.adversarial > 0
+    assert configs["token2text_plain"].robust.adversarial == 0

@@ -2,8 +2,9 @@
 
     python -m speechrl.starter.tts.token2text --codes DIR --tokenizer DIR --pairs DIR --out DIR
 
-Two reward models, `token2text` (plain) and `token2text_robust`, learn from one half of the sentences;
-`token2text_judge`, which no reward ever asks, has another architecture and learns from the other half.
+Two reward models, `token2text` (robust) and `token2text_plain`, learn from one half of the sentences;
+`token2text_judge`, which no reward ever asks, has another architecture and learns from the other half. The plain one
+is for comparison and does not ship.
 
 Pseudo-labels of quality are DistillMOS of what the tokenizer's decoder makes of the codes, less the mean of the same
 voice with its own codes: a voice is not better tokens. Half of the labelled utterances have some codes replaced at
@@ -47,11 +48,11 @@ _BATCH = 16
 
 PLAIN = ("robust.label_smoothing=0", "robust.mixup=0", "robust.embedding_noise=0", "robust.adversarial=0")
 VARIANTS: dict[str, tuple[str, ...]] = {
-    "token2text": PLAIN,
-    "token2text_robust": (),
+    "token2text": (),
+    "token2text_plain": PLAIN,
     "token2text_judge": (
         *PLAIN, "data.half=second", "seed=2", "model.heads=[]",
-        "model.architecture=gru", "model.width=256", "model.layers=3",
+        "model.architecture=gru", "model.width=192", "model.layers=3",
     ),
 }  # fmt: skip
 """Folder of each model, and how it differs from the configuration that ships."""
