@@ -204,6 +204,10 @@ class EvaluationConfig(Section):
         description="TTS: recognisers that listen; the first gives judge_wer. None of them may be a reward",
     )
     vocoder: Literal["fast", "hifigan"] = Field("hifigan", description="TTS: which vocoder the judges hear")
+    window: Literal["full", "short"] = Field(
+        "full",
+        description="TTS: what Whisper judges see: 30 s, as they were trained, or at least 10 s, three times as fast",
+    )
     every: NonNegativeInt = Field(0, description="Steps between evaluations during training; 0 is none")
     before: bool = Field(True, description="Evaluate the model as it was loaded")
     bootstrap: PositiveInt = Field(2000, description="Resamples of the intervals and the paired test")

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from speechrl.rewards.forms import Judge, Scorer
+    from speechrl.rewards.scorers import Window
     from speechrl.types import Output, Prompt
 
 MEASURES = ("similarity", "quality", "dnsmos", "log_f0_std")
@@ -55,11 +56,12 @@ class Ears:
         self.close()
 
 
-def load_ears(judges: Sequence[str], *, dnsmos: bool = False) -> Ears:
+def load_ears(judges: Sequence[str], *, window: Window = "full", dnsmos: bool = False) -> Ears:
     """The recognisers of these names, each in a process of its own with a time-out, and the scorers.
 
     Args:
         judges: See `rewards.scorers.recogniser.load_recogniser_judge`.
+        window: How much of the silence behind a clip a Whisper is shown.
         dnsmos: Also measure DNSMOS, which takes a quarter of the sound's own time.
 
     Raises:
@@ -67,7 +69,7 @@ def load_ears(judges: Sequence[str], *, dnsmos: bool = False) -> Ears:
         MissingExtraError: The package of a judge or scorer is not installed.
     """
     with ThreadPoolExecutor(max(1, len(judges))) as pool:
-        futures = {name: pool.submit(_judge, name) for name in judges}
+        futures = {name: pool.submit(_judge, name, window) for name in judges}
     with ExitStack() as made:
         for future in futures.values():
             if future.exception() is None:
@@ -84,9 +86,9 @@ def load_ears(judges: Sequence[str], *, dnsmos: bool = False) -> Ears:
     return Ears(found, scorers)
 
 
-def _judge(recogniser: str) -> Scorer:
+def _judge(recogniser: str, window: Window) -> Scorer:
     target = f"{RecogniserAccuracy.__module__}:{RecogniserAccuracy.__qualname__}"
-    options = {"recogniser": recogniser, "window": "full"}
+    options = {"recogniser": recogniser, "window": window}
     return WorkerReward(target, options, JUDGE_TIMEOUT_S, form="batch")
 
 

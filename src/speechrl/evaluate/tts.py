@@ -75,7 +75,7 @@ def evaluate_model(
     results, seconds = {}, {}
     with ExitStack() as stack:
         if ears is None:
-            ears = stack.enter_context(load_ears(config.judges))
+            ears = stack.enter_context(load_ears(config.judges, window=config.window))
         engine = TorchEngine(model.language_model, params, device, dtype)
         render = Renderer(model, config.vocoder, device)
         session = _Session(model, engine, render, ears, config.batch_size, keep)

@@ -44,14 +44,15 @@ def test_all_are_asked_before_any_is_waited_for():
 def test_a_judge_that_cannot_be_loaded_takes_the_others_with_it(monkeypatch):
     diary = []
 
-    def load(name):
+    def load(name, window):
+        assert window == "short"
         if name == "unknown":
             raise ModelError("recogniser 'unknown': neither a known name nor a folder")
         return Scorer(name, diary)
 
     monkeypatch.setattr(ears, "_judge", load)
     with pytest.raises(ModelError, match="unknown"):
-        ears.load_ears(["one", "unknown", "two"])
+        ears.load_ears(["one", "unknown", "two"], window="short")
     assert sorted(diary) == ["close one", "close two"]
 
 

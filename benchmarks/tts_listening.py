@@ -1,0 +1,131 @@
+"""What the TTS benchmarks share: how a model is listened to, and how two are compared.
+
+Sentences of `data/tts_en` are spoken once per sampling seed at temperature 1, as in training, so that what runs away is
+heard too. Two recognisers that no reward listened with judge the sound, and `token2text_judge`, which learned from
+other sentences than the reward model and has another architecture, the tokens.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from speechrl.config.schema import EvaluationConfig
+from speechrl.data.derive import read_set
+from speechrl.data.prompts import to_prompt
+from speechrl.evaluate.bootstrap import paired, paired_difference
+from speechrl.evaluate.results import read_evaluation
+from speechrl.evaluate.tts import evaluate_model
+from speechrl.evaluate.tts_results import SpokenSet
+from speechrl.models.load import load_model
+from speechrl.models.tts.token2text import load_token2text
+from speechrl.text.alignment import align_texts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from speechrl.evaluate.tts_results import SpokenRow
+
+JUDGES = ("whisper-tiny.en", "whisper-base")
+INDEPENDENT_TOKEN2TEXT = "package:starter/token2text_judge"
+RESAMPLES = 5000
+
+
+def listen(
+    model: str, out: Path, *, sets: Sequence[str] = ("test", "hard"), seeds: Sequence[int] = (1, 2),
+    judges: Sequence[str] = JUDGES, sentences: int | None = None,
+) -> dict[str, SpokenSet]:  # fmt: skip
+    """Speak and judge once; the rows are kept in `out`, and read from there the next time.
+
+    Args:
+        model: Folder or `package:` path of a synthesiser.
+        out: Folder for a JSONL of rows per set.
+        sets: Names of `data/tts_en`.
+        seeds: Of sampling.
+        judges: Recognisers.
+        sentences: The first so many of each set; all by default.
+    """
+    found = read_evaluation(out)
+    if found is None:
+        prompts = {
+            name: [to_prompt(cut) for cut in read_set(f"package:data/tts_en/{name}.jsonl")][:sentences]
+            for name in sets
+        }
+        config = EvaluationConfig(
+            temperature=1.0, top_k=0, seeds=list(seeds), judges=list(judges), vocoder="fast", window="short",
+            max_new_tokens=400,
+        )  # fmt: skip
+        found = evaluate_model(load_model(model), prompts, config, torch.device("cpu"), "bf16")
+        found.write(out)
+    return {name: result for name, result in found.sets.items() if isinstance(result, SpokenSet)}
+
+
+class TokenJudge:
+    """Character errors that the independent Token2Text finds in the tokens of a row."""
+
+    def __init__(self, model: str = INDEPENDENT_TOKEN2TEXT) -> None:
+        self._model = load_token2text(model)
+
+    def __call__(self, rows: Sequence[SpokenRow]) -> list[tuple[float, float]]:
+        """Errors and characters of each row."""
+        heard = self._model.transcribe([row.token_ids for row in rows])
+        aligned = [
+            align_texts(row.text, text, row.language, "char") for row, text in zip(rows, heard, strict=True)
+        ]
+        return [(one.errors, one.words) for one in aligned]
+
+
+def word_errors(judge: str) -> Callable[[Sequence[SpokenRow]], list[tuple[float, float]]]:
+    """Word errors and words of each row, by a recogniser."""
+
+    def count(rows: Sequence[SpokenRow]) -> list[tuple[float, float]]:
+        parts = []
+        for row in rows:
+            heard = row.judges[judge]
+            assert heard is not None, f"{row.id}: {row.problems}"
+            parts.append((float(heard.errors), float(heard.words)))
+        return parts
+
+    return count
+
+
+def value(name: str) -> Callable[[Sequence[SpokenRow]], list[tuple[float, float]]]:
+    """A measure of each row; 0 of 0 where it could not be measured."""
+
+    def read(rows: Sequence[SpokenRow]) -> list[tuple[float, float]]:
+        return [(float(v), 1.0) if (v := getattr(row, name)) is not None else (0.0, 0.0) for row in rows]
+
+    return read
+
+
+def by_sentence(parts: Sequence[Sequence[tuple[float, float]]], ids: Sequence[str]) -> np.ndarray:
+    """Sums above and below the line of each sentence over sampling seeds and training seeds, shape (sentences, 2)."""
+    names = list(dict.fromkeys(ids))
+    row = {name: place for place, name in enumerate(names)}
+    sums = np.zeros((len(names), 2))
+    for run in parts:
+        for name, (above, below) in zip(ids, run, strict=True):
+            sums[row[name]] += (above, below)
+    return sums / len(parts)
+
+
+def compare(before: np.ndarray, after: np.ndarray, *, rate: bool) -> dict[str, Any]:
+    """Paired bootstrap over sentences of two systems, each given as `by_sentence`.
+
+    Args:
+        before: The system that `after` is compared with.
+        after: The other.
+        rate: True compares rates by their ratio, False means by their difference.
+    """
+    known = (before[:, 1] > 0) & (after[:, 1] > 0)
+    first, second, below = before[known, 0], after[known, 0], after[known, 1]
+    if rate:
+        moved = paired(first, second, below, resamples=RESAMPLES, seed=1)
+        assert moved is not None
+        return {"relative_change": moved.relative_change, "low": moved.low, "high": moved.high, "p": moved.p}
+    shifted = paired_difference(first * below / before[known, 1], second, below, resamples=RESAMPLES, seed=1)
+    assert shifted is not None
+    return {"difference": shifted.difference, "low": shifted.low, "high": shifted.high, "p": shifted.p}
