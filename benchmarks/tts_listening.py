@@ -7,6 +7,7 @@ other sentences than the reward model and has another architecture, the tokens.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,20 +19,20 @@ from speechrl.data.prompts import to_prompt
 from speechrl.evaluate.bootstrap import paired, paired_difference
 from speechrl.evaluate.results import read_evaluation
 from speechrl.evaluate.tts import evaluate_model
-from speechrl.evaluate.tts_results import SpokenSet
+from speechrl.evaluate.tts_results import SpokenRow, SpokenSet
 from speechrl.models.load import load_model
 from speechrl.models.tts.token2text import load_token2text
 from speechrl.text.alignment import align_texts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from speechrl.evaluate.tts_results import SpokenRow
 
 JUDGES = ("whisper-tiny.en", "whisper-base")
 INDEPENDENT_TOKEN2TEXT = "package:starter/token2text_judge"
 RESAMPLES = 5000
+Count = Callable[[Sequence[SpokenRow]], list[tuple[float, float]]]
+"""What is summed above and below the line of a rate, for each row."""
 
 
 def listen(
@@ -78,7 +79,7 @@ class TokenJudge:
         return [(one.errors, one.words) for one in aligned]
 
 
-def word_errors(judge: str) -> Callable[[Sequence[SpokenRow]], list[tuple[float, float]]]:
+def word_errors(judge: str) -> Count:
     """Word errors and words of each row, by a recogniser."""
 
     def count(rows: Sequence[SpokenRow]) -> list[tuple[float, float]]:
@@ -92,7 +93,7 @@ def word_errors(judge: str) -> Callable[[Sequence[SpokenRow]], list[tuple[float,
     return count
 
 
-def value(name: str) -> Callable[[Sequence[SpokenRow]], list[tuple[float, float]]]:
+def value(name: str) -> Count:
     """A measure of each row; 0 of 0 where it could not be measured."""
 
     def read(rows: Sequence[SpokenRow]) -> list[tuple[float, float]]:
