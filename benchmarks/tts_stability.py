@@ -1,0 +1,131 @@
+"""Who collapses: 1500 steps of GRPO, DiffRO, and both with and without filtering, from the same base.
+
+    python benchmarks/tts_stability.py
+
+writes `benchmarks/results/tts_stability.json`, with the curves of all. The reward is token
+accuracy alone, so that no sound is made while training; every 100 steps a recogniser that is in no reward hears test
+sentences, sampled at temperature 1. Small batches and a high rate bring on in hours what takes days at full size; so
+curves are to be compared with each other. Runs are kept under `--work`; the benchmark goes on where it was interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from speechrl.report.environment import describe_environment
+from speechrl.report.writers import read_rows
+
+ROOT = Path(__file__).resolve().parents[1]
+CONFIG = ROOT / "benchmarks" / "tts.yaml"
+METHODS: dict[str, dict[str, Any]] = {
+    "GRPO": {"algorithm.name": "grpo"},
+    "DiffRO": {"algorithm.name": "diffro"},
+    "both, unfiltered": {"algorithm.name": "hybrid", "algorithm.diffro.filter": "none"},
+    "both, filtered": {"algorithm.name": "hybrid", "algorithm.diffro.filter": "both"},
+}
+CURVES = ("judge_wer", "tokens_per_char", "no_stop_rate", "similarity", "log_f0_std", "quality")
+COLLAPSED = 1.5
+"""A run has collapsed when its judge WER is this many times that of the base, at this evaluation and the next."""
+
+
+def command(method: str, folder: Path, chosen: argparse.Namespace) -> list[str]:
+    """The command line of a run, which anybody can repeat."""
+    settings = {
+        "output": str(folder), "seed": chosen.seed, "train.steps": chosen.steps, "train.learning_rate": chosen.rate,
+        "data.batch_size": 4, "rollout.group_size": 6, "train.checkpoint_every": 100,
+        "evaluation.sets": {"sentences": str(chosen.work / "sentences.jsonl")}, "evaluation.every": chosen.every,
+        "evaluation.temperature": 1.0, "evaluation.top_k": 0, "evaluation.max_new_tokens": 300,
+        "evaluation.judges": ["whisper-tiny.en"], "evaluation.vocoder": "fast", "evaluation.window": "short",
+        "report.samples_every": 250, **METHODS[method],
+    }  # fmt: skip
+    pairs = [f"{key}={json.dumps(setting)}" for key, setting in settings.items()]
+    return [sys.executable, "-m", "speechrl.cli", "train", str(CONFIG), *pairs]
+
+
+def run(method: str, folder: Path, chosen: argparse.Namespace) -> None:
+    """Train once; a run that was interrupted goes on."""
+    if (folder / "evaluation.json").is_file():
+        return
+    line = command(method, folder, chosen)
+    if (folder / "metrics.jsonl").exists():
+        line.append("--resume")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with folder.with_suffix(".log").open("w") as log:
+        environment = os.environ | {"OMP_NUM_THREADS": "1"}
+        subprocess.run(line, stdout=log, stderr=subprocess.STDOUT, check=True, env=environment)
+
+
+def curves(folder: Path) -> list[dict[str, float]]:
+    """What was measured, from the base (step 0) to the last step."""
+    content = json.loads((folder / "evaluation.json").read_text())
+    rows = read_rows(folder / "metrics.jsonl")
+    points = [{"step": 0, **{name: content["before"]["sentences"][name] for name in CURVES}}]
+    for row in rows:
+        if "evaluation/sentences/judge_wer" in row:
+            points.append(
+                {"step": row["step"], "kl": row["kl"], "reward": row["reward"]}
+                | {name: row[f"evaluation/sentences/{name}"] for name in CURVES}
+            )
+    last = {name: content["after"]["sentences"][name] for name in CURVES}
+    return [*points, {"step": rows[-1]["step"], "kl": rows[-1]["kl"], "reward": rows[-1]["reward"], **last}]
+
+
+def collapsed_at(points: list[dict[str, float]]) -> float | None:
+    """The first step of two measurements in a row beyond `COLLAPSED`; None if there are none."""
+    limit = COLLAPSED * points[0]["judge_wer"]
+    bad = [point["judge_wer"] > limit for point in points]
+    return next((points[i]["step"] for i in range(len(bad) - 1) if bad[i] and bad[i + 1]), None)
+
+
+def main() -> None:
+    """Run all four."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--work", type=Path, default=Path("runs/tts_stability"), help="run directories")
+    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results" / "tts_stability.json")
+    parser.add_argument("--steps", type=int, default=1500)
+    parser.add_argument("--every", type=int, default=100, help="steps between evaluations")
+    parser.add_argument("--rate", type=float, default=2e-4)
+    parser.add_argument("--sentences", type=int, default=100, help="test sentences that are heard")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--workers", type=int, default=2, help="runs at once, one thread each")
+    chosen = parser.parse_args()
+    write_sentences(chosen.work / "sentences.jsonl", chosen.sentences)
+    folders = {m: chosen.work / m.replace(",", "").replace(" ", "_") for m in METHODS}
+    with ThreadPoolExecutor(chosen.workers) as pool:
+        list(pool.map(lambda m: run(m, folders[m], chosen), METHODS))
+    found = {m: curves(folder) for m, folder in folders.items()}
+    environment = describe_environment()
+    content = {
+        "command": " ".join(["python benchmarks/tts_stability.py", *sys.argv[1:]]),
+        "commit": environment["commit"],
+        "machine": environment,
+        "seeds": [chosen.seed],
+        "rows": [
+            {"method": m, "collapsed_at_step": collapsed_at(points), "points": points}
+            for m, points in found.items()
+        ],
+    }
+    chosen.out.write_text(json.dumps(content, indent=1) + "\n")
+
+
+def write_sentences(path: Path, count: int) -> None:
+    """The first test sentences, with the paths of their voices made whole."""
+    from speechrl.config.load import resolve_path
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    data = resolve_path("package:data/tts_en")
+    rows = [json.loads(line) for line in (data / "test.jsonl").read_text("utf-8").splitlines()[:count]]
+    path.write_text("".join(json.dumps(row | {"audio": str(data / row["audio"])}) + "\n" for row in rows))
+
+
+if __name__ == "__main__":
+    main()
