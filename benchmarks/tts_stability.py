@@ -66,15 +66,19 @@ def curves(folder: Path) -> list[dict[str, float]]:
     """What was measured, from the base (step 0) to the last step."""
     content = json.loads((folder / "evaluation.json").read_text())
     rows = read_rows(folder / "metrics.jsonl")
-    points = [{"step": 0, **{name: content["before"]["sentences"][name] for name in CURVES}}]
-    for row in rows:
-        if "evaluation/sentences/judge_wer" in row:
-            points.append(
-                {"step": row["step"], "kl": row["kl"], "reward": row["reward"]}
-                | {name: row[f"evaluation/sentences/{name}"] for name in CURVES}
-            )
+    first = {"step": 0, **{name: content["before"]["sentences"][name] for name in CURVES}}
+    between = [
+        {"step": row["step"], "kl": row["kl"], "reward": row["reward"]}
+        | {name: row[f"evaluation/sentences/{name}"] for name in CURVES}
+        for row in rows
+        if "evaluation/sentences/judge_wer" in row
+    ]
     last = {name: content["after"]["sentences"][name] for name in CURVES}
-    return [*points, {"step": rows[-1]["step"], "kl": rows[-1]["kl"], "reward": rows[-1]["reward"], **last}]
+    return [
+        first,
+        *between,
+        {"step": rows[-1]["step"], "kl": rows[-1]["kl"], "reward": rows[-1]["reward"], **last},
+    ]
 
 
 def collapsed_at(points: list[dict[str, float]]) -> float | None:
