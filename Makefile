@@ -16,15 +16,16 @@ STARTER_STAMP := $(VENV)/.speechrl-starter
 .PHONY: help quickstart test check starter bench clean
 
 help:
-	@echo "make quickstart  install into $(VENV), then train and compare the starter recogniser (speechrl quickstart asr)"
+	@echo "make quickstart  install into $(VENV), then train and compare both starters (speechrl quickstart asr, tts)"
 	@echo "make test        install into $(VENV), then run every test"
 	@echo "make check       ruff, mypy, import-linter, and whether every file in configs/ parses"
-	@echo "make starter     make the starter recogniser again, from text to weights (hours; needs flite and espeak-ng)"
+	@echo "make starter     make both starters again, from text to weights (hours; needs flite, espeak-ng, fortunes, wordnet-base)"
 	@echo "make bench       run the benchmark behind the table of docs/algorithms.md (hours)"
 	@echo "make clean       remove $(VENV) and caches"
 
 quickstart: $(RUN_STAMP)
 	$(OFFLINE) $(BIN)/speechrl quickstart asr
+	$(OFFLINE) $(BIN)/speechrl quickstart tts
 
 test: $(TEST_STAMP)
 	$(QUIET_CORES) $(OFFLINE) $(BIN)/python -m pytest -q -n 2 --dist loadfile
@@ -38,6 +39,7 @@ check: $(TEST_STAMP)
 
 starter: $(STARTER_STAMP)
 	$(BIN)/python -m speechrl.starter.asr
+	$(BIN)/python -m speechrl.starter.tts
 
 bench: $(RUN_STAMP)
 	$(OFFLINE) $(BIN)/python benchmarks/asr_grpo.py

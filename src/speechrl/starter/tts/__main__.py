@@ -41,7 +41,8 @@ def main() -> None:
     tokenizer.main(["--mels", pictures, "--out", speech_tokenizer, "--codes", codes, *seed])
     coded = ["--codes", codes, "--tokenizer", speech_tokenizer, *seed]
     sft.main([*coded, "--out", str(arguments.out)])
-    token2text.main([*coded, "--pairs", pairs, "--out", str(arguments.token2text_out)])
+    shipped = ["--models", "token2text", "token2text_judge"]
+    token2text.main([*coded, "--pairs", pairs, "--out", str(arguments.token2text_out), *shipped])
     if arguments.long is not None:
         further = ["--steps", str(LONG_STEPS), "--learning-rate", str(LONG_LEARNING_RATE)]
         sft.main([*coded, "--init", str(arguments.out), "--out", str(arguments.long), *further])

@@ -1,8 +1,9 @@
-"""What `speechrl quickstart asr` gives, seed by seed.
+"""What `speechrl quickstart asr` and `speechrl quickstart tts` give, seed by seed.
 
-    python benchmarks/quickstart_asr.py --seeds 1 2 3
+    python benchmarks/quickstart.py asr --seeds 1 2 3
+    python benchmarks/quickstart.py tts --seeds 1 2 3
 
-writes `benchmarks/results/quickstart_asr.json`. A seed whose run directory is finished is not run again.
+writes `benchmarks/results/quickstart_TASK.json`. A seed whose run directory is finished is not run again.
 """
 
 from __future__ import annotations
@@ -24,26 +25,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("task", choices=["asr", "tts"])
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
-    parser.add_argument(
-        "--work", type=Path, default=Path("runs/quickstart_asr_seeds"), help="run directories"
-    )
-    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results" / "quickstart_asr.json")
+    parser.add_argument("--work", type=Path, help="run directories; by default runs/quickstart_TASK_seeds")
+    parser.add_argument("--out", type=Path, help="by default benchmarks/results/quickstart_TASK.json")
     arguments = parser.parse_args()
+    task = arguments.task
+    work = arguments.work or Path(f"runs/quickstart_{task}_seeds")
+    out = arguments.out or ROOT / "benchmarks" / "results" / f"quickstart_{task}.json"
     rows = []
     for seed in arguments.seeds:
-        folder = arguments.work / f"seed-{seed}"
-        command = [
-            sys.executable,
-            "-m",
-            "speechrl.cli",
-            "quickstart",
-            "asr",
-            "--seed",
-            str(seed),
-            "--output",
-            str(folder),
-        ]
+        folder = work / f"seed-{seed}"
+        command = [sys.executable, "-m", "speechrl.cli", "quickstart", task]
+        command += ["--seed", str(seed), "--output", str(folder)]
         row: dict[str, object] = {"seed": seed}
         if not (folder / "evaluation.json").is_file():
             began = time.monotonic()
@@ -53,14 +47,14 @@ def main() -> None:
         rows.append(row | {key: content[key] for key in ("before", "after", "paired")})
     environment = describe_environment()
     content = {
-        "command": " ".join(["python benchmarks/quickstart_asr.py", *sys.argv[1:]]),
+        "command": " ".join(["python benchmarks/quickstart.py", *sys.argv[1:]]),
         "commit": environment["commit"],
         "machine": environment,
         "seeds": arguments.seeds,
         "rows": rows,
     }
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.write_text(json.dumps(content, indent=1) + "\n")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(json.dumps(content, indent=1) + "\n")
 
 
 if __name__ == "__main__":
