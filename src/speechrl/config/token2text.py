@@ -51,6 +51,10 @@ class Token2TextModelConfig(Section):
 class RobustnessConfig(Section):
     """What makes it hard to please by artefacts (arXiv 2512.04552), each off at 0."""
 
+    after: Share = Field(
+        0.0,
+        description="Share of the steps before any of it begins: CTC that is disturbed at the start never finds a word",
+    )
     token_noise: Share = Field(
         0.1, description="Up to this share of tokens is replaced at random, drawn per utterance"
     )
@@ -74,7 +78,10 @@ class SupervisedConfig(Section):
 
     steps: PositiveInt = Field(1500, description="Optimiser steps")
     tokens_per_batch: PositiveInt = Field(3000, description="Padded speech tokens of a step")
-    learning_rate: PositiveFloat = Field(2e-3, description="Peak learning rate of AdamW; falls as a cosine")
+    learning_rate: PositiveFloat = Field(3e-3, description="Peak learning rate of AdamW; falls as a cosine")
+    muon_learning_rate: NonNegativeFloat = Field(
+        0.03, description="The same of Muon, which moves the matrices inside; 0 leaves them to AdamW"
+    )
     warmup_steps: NonNegativeInt = Field(100, description="Linear warm-up")
     weight_decay: NonNegativeFloat = Field(0.01, description="AdamW weight decay")
     max_grad_norm: PositiveFloat = Field(1.0, description="Gradient clipping by global norm")

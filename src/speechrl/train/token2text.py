@@ -17,10 +17,12 @@ from safetensors.torch import load_file
 
 from speechrl.config.load import resolve_path
 from speechrl.config.schema import TrainConfig
+from speechrl.config.token2text import RobustnessConfig
 from speechrl.errors import CheckpointError, ConfigError, DataError, ModelError, TrainingError
 from speechrl.models.tts.speech_tokenizer import load_speech_tokenizer
 from speechrl.models.tts.token2text import SPEAKER, Token2Text, Token2TextConfig
 from speechrl.models.tts.token2text_parts import spell, unspell
+from speechrl.train.muon import muon_and_adamw, set_rates, update
 from speechrl.train.randomness import seed_everything
 from speechrl.train.schedule import learning_rate
 from speechrl.train.token2text_data import (
@@ -156,15 +158,21 @@ def fit(
     model: Token2Text, pairs: Sequence[Pair], config: Token2TextRun, report: Callable[[str], None]
 ) -> None:
     """Minimise the losses of the pairs for the steps of the configuration, in place."""
-    options, robust = config.train, config.robust
+    options = config.train
     device = _device(options.device)
     model.to(device).train()
-    optimiser = torch.optim.AdamW(
-        model.parameters(), lr=options.learning_rate, betas=(0.9, 0.98), weight_decay=options.weight_decay
+    matrices = matrices_of(model) if options.muon_learning_rate else []
+    inside = {id(matrix) for matrix in matrices}
+    others = [parameter for parameter in model.parameters() if id(parameter) not in inside]
+    optimisers = muon_and_adamw(
+        matrices,
+        options.muon_learning_rate,
+        (others, options.learning_rate),
+        weight_decay=options.weight_decay,
     )
     schedule = TrainConfig(
         steps=options.steps,
-        learning_rate=options.learning_rate,
+        learning_rate=1.0,
         warmup_steps=options.warmup_steps,
         schedule="cosine",
     )
@@ -172,8 +180,10 @@ def fit(
     began_s, recent = time.monotonic(), []
     for step in range(1, options.steps + 1):
         batch = collate(next(drawn), model.config.heads, config.tokens_per_second).to(device)
-        for group in optimiser.param_groups:
-            group["lr"] = learning_rate(step, schedule)
+        set_rates(optimisers, learning_rate(step, schedule))
+        robust = (
+            config.robust if step > config.robust.after * options.steps else RobustnessConfig(token_noise=0)
+        )
         tokens_BT = replace_tokens(batch.tokens_BT, robust.token_noise, model.config.vocabulary)
         with torch.autocast(device.type, torch.bfloat16, enabled=options.precision == "bf16"):
             mixture = mix(model.embedding(tokens_BT), batch.lengths_B, robust.mixup)
@@ -184,14 +194,26 @@ def fit(
         recent.append([loss.text.item(), *(head.item() for head in loss.heads.values())])
         if not np.isfinite(recent[-1]).all():
             raise TrainingError(f"step {step}: the loss is not finite; lower train.learning_rate")
-        optimiser.step()
-        optimiser.zero_grad(set_to_none=True)
+        update(optimisers)
         if step % 100 == 0 or step == options.steps:
             means = np.mean(recent, axis=0)
             parts = zip(("nats/char", *loss.heads), means, strict=True)
             told = " ".join(f"{name} {value:.3f}" for name, value in parts)
             report(f"step {step}/{options.steps} {told} {time.monotonic() - began_s:.0f} s")
             recent.clear()
+
+
+def matrices_of(model: Token2Text) -> list[Tensor]:
+    """Weights of linear layers that neither read codes nor predict: what Muon is for."""
+    predicting = {
+        id(model.characters),
+        *(id(layer) for head in model.heads.values() for layer in head.children()),
+    }
+    return [
+        layer.weight
+        for layer in model.modules()
+        if isinstance(layer, torch.nn.Linear) and id(layer) not in predicting
+    ]
 
 
 @torch.no_grad()

@@ -17,7 +17,7 @@ from speechrl.errors import ConfigError, DataError, ModelError
 from speechrl.models.tts.speech_tokenizer import SpeechTokenizer, SpeechTokenizerConfig
 from speechrl.models.tts.token2text import Token2Text, Token2TextConfig, ctc_nll, load_token2text
 from speechrl.models.tts.token2text_parts import HeadSpec, spell
-from speechrl.train.token2text import train_token2text
+from speechrl.train.token2text import matrices_of, train_token2text
 from speechrl.train.token2text_data import (
     UNLABELLED,
     Pair,
@@ -348,3 +348,28 @@ def test_a_voice_without_a_vector_is_named(tmp_path) -> None:
     save_file({"ann": torch.ones(2)}, tmp_path / "voices.safetensors")
     with pytest.raises(DataError, match="no vector of the voices bob"):
         train_token2text(run(tmp_path, data={"voices": str(tmp_path / "voices.safetensors")}), lambda _: None)
+
+
+def test_what_reads_codes_and_what_predicts_is_not_for_muon() -> None:
+    model = Token2Text(
+        Token2TextConfig(20, "c", width=8, layers=2, heads={"rate": HeadSpec(("a", "b"), (1.0,))})
+    )
+    names = {id(weight): name for name, weight in model.named_parameters()}
+    assert {names[id(matrix)] for matrix in matrices_of(model)} == {
+        "upsample.weight",
+        *(f"backbone.blocks.{block}.{layer}.weight" for block in (0, 1) for layer in ("widen", "narrow")),
+    }
+
+
+def test_disturbances_begin_after_their_share_of_the_steps(tmp_path) -> None:
+    """Until then the run is one without any."""
+    options = {"steps": 4, "tokens_per_batch": 300, "precision": "fp32"}
+    strong = {"token_noise": 0.5, "embedding_noise": 2.0}
+
+    def card(robust):
+        return train_token2text(
+            run(tmp_path, train=options, robust=robust), lambda _: None
+        ).nats_per_character
+
+    none, late, all_along = card({"token_noise": 0.0}), card({**strong, "after": 1.0}), card(strong)
+    assert none == late != all_along

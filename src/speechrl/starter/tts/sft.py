@@ -28,6 +28,7 @@ from speechrl.models.tts.text_encoder import TextEncoder, TextEncoderConfig, pla
 from speechrl.models.tts.voice_encoder import load_voice_encoder
 from speechrl.starter.tts.sft_corpus import Corpus, fit_pace, train_tokenizer
 from speechrl.starter.tts.tokenizer import read_codes
+from speechrl.train.muon import muon_and_adamw, set_rates, update
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -169,10 +170,7 @@ def initialise(text_encoder: TextEncoder, language_model: Qwen3ForCausalLM) -> N
 
 
 def optimisers_for(module: SupervisedSynthesiser) -> list[torch.optim.Optimizer]:
-    """Muon (Jordan 2024) for the matrices inside of the layers, AdamW for embeddings, predictions and vectors.
-
-    Each group has its own `peak`.
-    """
+    """Muon for the matrices inside of the layers, AdamW for embeddings, predictions and vectors."""
     matrices, embeddings, others = [], [], []
     for name, weight in module.named_parameters():
         if weight.ndim == 2 and _LAYER.search(name):
@@ -181,15 +179,9 @@ def optimisers_for(module: SupervisedSynthesiser) -> list[torch.optim.Optimizer]
             embeddings.append(weight)
         else:
             others.append(weight)
-    muon = [{"params": matrices, "peak": MUON_LEARNING_RATE}]
-    adamw = [
-        {"params": embeddings, "peak": EMBEDDING_LEARNING_RATE},
-        {"params": others, "peak": ADAMW_LEARNING_RATE},
-    ]
-    return [
-        torch.optim.Muon(muon, weight_decay=0.01),
-        torch.optim.AdamW(adamw, betas=(0.9, 0.98), weight_decay=0.01),
-    ]
+    return muon_and_adamw(
+        matrices, MUON_LEARNING_RATE, (embeddings, EMBEDDING_LEARNING_RATE), (others, ADAMW_LEARNING_RATE)
+    )
 
 
 @torch.no_grad()
@@ -219,16 +211,12 @@ def train(synthesiser: Synthesiser, practice: Corpus, dev: Corpus, recipe: Recip
     began, step, sums, log = time.monotonic(), 0, torch.zeros(3), []
     while step < recipe.steps:
         for batch in practice.batches(recipe.positions_per_batch, rng)[: recipe.steps - step]:
-            for optimiser in optimisers:
-                for group in optimiser.param_groups:
-                    group["lr"] = group["peak"] * recipe.rate(step)
+            set_rates(optimisers, recipe.rate(step))
             with torch.autocast("cpu", torch.bfloat16):
                 loss, right, tokens = module(batch, practice.references(batch, rng), recipe.noise)
             (loss / tokens).backward()
             nn.utils.clip_grad_norm_(module.parameters(), 1.0)
-            for optimiser in optimisers:
-                optimiser.step()
-                optimiser.zero_grad(set_to_none=True)
+            update(optimisers)
             sums += torch.tensor([float(loss.detach()), float(right), tokens])
             step += 1
             if step % LOG_EVERY == 0 or step == recipe.steps:

@@ -37,6 +37,7 @@ from speechrl.models.tts.speech_tokenizer import (
     load_speech_tokenizer,
 )
 from speechrl.starter.tts.mels import read_seen
+from speechrl.train.muon import muon_and_adamw, set_rates, update
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -183,7 +184,7 @@ def train(
 ) -> None:
     """Train what wants gradients in bfloat16: a short warm-up, then a cosine fall to 2 %.
 
-    Muon (Jordan 2024) moves the matrices of the blocks, AdamW all else: with AdamW alone 300 steps ended at an L1 of
+    Muon moves the matrices of the blocks, AdamW all else: with AdamW alone 300 steps ended at an L1 of
     0.24, with Muon at 0.18. Prints the losses and the number of codes used every 50 steps.
     """
     parameters = [parameter for parameter in training.parameters() if parameter.requires_grad]
@@ -196,27 +197,18 @@ def train(
     ]
     inside = {id(matrix) for matrix in matrices}
     others = [parameter for parameter in parameters if id(parameter) not in inside]
-    optimisers: list[tuple[torch.optim.Optimizer, float]] = [
-        (torch.optim.Muon(matrices, lr=MUON_LEARNING_RATE, weight_decay=0.01), MUON_LEARNING_RATE),
-        (
-            torch.optim.AdamW(others, lr=ADAMW_LEARNING_RATE, betas=(0.9, 0.98), weight_decay=0.01),
-            ADAMW_LEARNING_RATE,
-        ),
-    ]
+    optimisers = muon_and_adamw(matrices, MUON_LEARNING_RATE, (others, ADAMW_LEARNING_RATE))
     rng = np.random.default_rng(seed)
     began, used = time.monotonic(), torch.zeros(training.tokenizer.codes)
     history: dict[str, list[float]] = defaultdict(list)
     for step in range(1, steps + 1):
         fall = 0.51 + 0.49 * math.cos(math.pi * step / steps)
-        for optimiser, peak in optimisers:
-            optimiser.param_groups[0]["lr"] = peak * min(1.0, step / WARM_UP_STEPS) * fall
+        set_rates(optimisers, min(1.0, step / WARM_UP_STEPS) * fall)
         with torch.autocast("cpu", torch.bfloat16):
             loss, parts, drawn = training(draw(seen, codes, rng))
         loss.backward()
         nn.utils.clip_grad_norm_(parameters, 1.0)
-        for optimiser, _ in optimisers:
-            optimiser.step()
-            optimiser.zero_grad(set_to_none=True)
+        update(optimisers)
         used += torch.bincount(drawn, minlength=len(used))
         for name, value in parts.items():
             history[name].append(value)
