@@ -79,10 +79,9 @@ class HeldOutTexts:
         for length, others in self._by_length.items():
             if min(length, len(unit)) < ALIKE * max(length, len(unit)):
                 continue
-            best = extractOne(
-                unit, list(others), scorer=Levenshtein.normalized_similarity, score_cutoff=ALIKE
-            )
-            if best is not None:
+            # The library loses scores that are its cutoff up to rounding, so it gets a lower one.
+            best = extractOne(unit, list(others), scorer=Levenshtein.normalized_similarity, score_cutoff=0.7)
+            if best is not None and best[1] >= ALIKE - 1e-9:
                 return others[best[0]]
         return None
 
