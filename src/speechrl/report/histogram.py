@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 BINS = 24
-FRAME = Frame(width=520, height=230, left=46, right=12, top=46, bottom=40)
+FRAME = Frame(width=520, height=230, left=46, right=22, top=46, bottom=40)
 COLOURS = ("#4e79a7", "#f28e2b", "#59a14f", "#e15759")
 INK, FAINT, PAPER = "#333", "#ddd", "#fff"
 

@@ -95,7 +95,7 @@ def audio_digest(audio_S: NDArray[np.float32]) -> str:
 
     Of digital silence, the length counts.
     """
-    pcm_S = np.round(np.clip(audio_S, -1.0, 1.0) * 32767).astype("<i2")
+    pcm_S = np.clip(np.round(audio_S * 32768.0), -32768, 32767).astype("<i2")
     (sounding,) = np.nonzero(pcm_S)
     kept_S = pcm_S[sounding[0] : sounding[-1] + 1] if len(sounding) else pcm_S
     return hashlib.sha256(kept_S.tobytes()).hexdigest()[:24]

@@ -79,7 +79,9 @@ def test_a_random_order_follows_the_seed_and_hardly_the_pool() -> None:
     assert names(take(pool[::-1], subset, 1, 10, "x")) == first
     assert names(take(pool, subset, 2, 10, "x")) != first
     assert names(take(pool, subset, 1, 10, "y")) != first
-    assert [name for name in names(take([*pool, one("new")], subset, 1, 11, "x")) if name in first][:9] == first[:9]
+    assert [name for name in names(take([*pool, one("new")], subset, 1, 11, "x")) if name in first][
+        :9
+    ] == first[:9]
 
 
 def test_a_control_is_as_large_as_what_it_controls() -> None:

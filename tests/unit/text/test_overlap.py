@@ -48,5 +48,8 @@ def test_characters_need_twice_the_length() -> None:
 
 
 def test_units_are_the_whole_and_its_longer_sentences() -> None:
-    assert units("One two three four. Five.") == (("1234", "5"),) or len(units("Stop. Please wait a moment.")) == 2
+    assert (
+        units("One two three four. Five.") == (("1234", "5"),)
+        or len(units("Stop. Please wait a moment.")) == 2
+    )
     assert units("...") == ()
