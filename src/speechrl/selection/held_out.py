@@ -26,10 +26,16 @@ class HeldOut:
     """
 
     def __init__(self, manifests: Sequence[str]) -> None:
-        prompts = [to_prompt(cut) for name in manifests for cut in read_set(name)]
-        self._ids = {prompt.id for prompt in prompts}
-        self._sounds = {audio_digest(prompt.audio) for prompt in prompts if prompt.audio is not None}
-        self._texts = HeldOutTexts((prompt.text, prompt.language) for prompt in prompts)
+        self._ids: set[str] = set()
+        self._sounds: set[str] = set()
+        texts = []
+        for cut in (cut for name in manifests for cut in read_set(name)):
+            prompt = to_prompt(cut)  # one after the other: a test set may be hours long
+            assert prompt.audio is not None
+            self._ids.add(prompt.id)
+            self._sounds.add(audio_digest(prompt.audio))
+            texts.append((prompt.text, prompt.language))
+        self._texts = HeldOutTexts(texts)
 
     def reason(self, one: Utterance) -> str | None:
         """`held_out_id`, `held_out_audio`, `held_out_text`, or None; label, reference and consensus count."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -57,7 +58,7 @@ def test_bands_come_in_turn_and_are_shuffled_inside(cuts, order, sign) -> None:
     for drawn in (first, second):
         assert sorted(drawn) == sorted(DIFFICULTY)
         bands = [[sign * DIFFICULTY[name] for name in drawn[start : start + 3]] for start in range(0, 12, 3)]
-        assert all(max(low) < min(high) for low, high in zip(bands, bands[1:], strict=False))
+        assert all(max(low) < min(high) for low, high in itertools.pairwise(bands))
     assert first != second
 
 

@@ -6,7 +6,10 @@ import pytest
 
 from speechrl.selection.verdicts import find_consensus, find_verdict, mutual_error_rate
 
-TWENTY = "alfa bravo charlie delta echo foxtrot golf hotel india juliett kilo lima mike november oscar papa quebec romeo sierra tango"
+TWENTY = (
+    "alfa bravo charlie delta echo foxtrot golf hotel india juliett "
+    "kilo lima mike november oscar papa quebec romeo sierra tango"
+)
 ONE_OFF = TWENTY.replace("golf", "other")
 TWO_OFF = ONE_OFF.replace("india", "another")
 THREE_OFF = TWO_OFF.replace("mike", "wrong")
