@@ -120,7 +120,11 @@ def probe(
         try:
             for start in range(0, len(missing), config.shard_size):
                 rows: list[dict[str, Any]] = []
-                for batch in prober.listen(missing[start : start + config.shard_size], shards.next_number):
+                # Of like length, so that a batch is little padding.
+                part = sorted(
+                    missing[start : start + config.shard_size], key=lambda item: float(item.cut.duration)
+                )
+                for batch in prober.listen(part, shards.next_number):
                     rows += batch
                     progress("decode", done + start + len(rows), len(items))
                 shards.add(rows)

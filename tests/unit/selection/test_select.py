@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile as sf
 import torch
-from toys import WORDS, ToyRecogniser, toy_config
+from toys import WORDS, ToyRecogniser, context, toy_config
 
 from speechrl.config.selection import SelectionConfig
 from speechrl.data.manifests import read_manifest
@@ -17,6 +17,7 @@ from speechrl.data.prompts import to_prompt
 from speechrl.errors import ConfigError, DataError
 from speechrl.selection.run import select
 from speechrl.train import run
+from speechrl.types import Context
 
 SIZE = 14
 
@@ -135,6 +136,18 @@ def test_a_corrected_label_is_not_listened_to_again_and_other_weights_are(tmp_pa
     trained(rules(), pool, tmp_path / "out")
     assert trained.told[-1] == ("decode", SIZE, SIZE)
     assert len(list((tmp_path / "out" / "probe").iterdir())) == 2
+
+
+def test_utterances_that_sound_alike_get_samples_of_their_own(tmp_path: Path) -> None:
+    """In the same place of another batch or shard too: else every shard would repeat the luck of the first."""
+    chooser = Chooser()
+    chooser.model.encode = lambda prompts: [Context(prompt.id, context("same")) for prompt in prompts]
+    chooser(rules(), write_pool(tmp_path / "data"), tmp_path / "out")
+    shards = sorted((tmp_path / "out" / "probe").rglob("shard-*.jsonl"))
+    rows = [json.loads(line) for shard in shards for line in shard.read_text().splitlines()]
+    assert len({row["hypothesis"] for row in rows}) == 1
+    for places in ([0, 2], [0, 4], [0, 8], [2, 6]):
+        assert len({tuple(rows[place]["samples"]) for place in places}) == len(places)
 
 
 def test_what_is_measured_follows_from_the_texts(tmp_path: Path) -> None:
