@@ -8,15 +8,17 @@ import pytest
 
 from speechrl.config.load import load_as, resolve_path, show
 from speechrl.config.schema import RunConfig
+from speechrl.config.selection import SelectionConfig
 from speechrl.config.token2text import Token2TextRun
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = sorted((ROOT / "configs").rglob("*.yaml"))
-RUNS = [path for path in CONFIGS if path.name != "token2text.yaml"]
+OTHERS = {"token2text.yaml": Token2TextRun, "select.yaml": SelectionConfig}
+RUNS = [path for path in CONFIGS if path.name not in OTHERS]
 
 
-def kind(path: Path) -> type[RunConfig | Token2TextRun]:
-    return RunConfig if path in RUNS else Token2TextRun
+def kind(path: Path) -> type[RunConfig | Token2TextRun | SelectionConfig]:
+    return OTHERS.get(path.name, RunConfig)
 
 
 def test_there_are_configurations() -> None:

@@ -1,16 +1,22 @@
-"""`speechrl data import|check`: from other people's manifests to rows that a run can trust."""
+"""`speechrl data import|check|select`: from other people's manifests to rows that a run can trust and learn from."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from speechrl.cli.output import count, print_json, print_plain
+from speechrl.cli.output import count, hush_libraries, print_json, print_plain
+from speechrl.cli.progress import progress_bars
 from speechrl.errors import DataError
 
-app = typer.Typer(help="Import and check data.", no_args_is_help=True)
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+SELECT_CONFIG = "package:configs/data/select.yaml"
+
+app = typer.Typer(help="Import, check and choose data.", no_args_is_help=True)
 
 Language = Annotated[str, typer.Option(help="Language of rows that do not say theirs (ISO 639-1)")]
 
@@ -62,3 +68,73 @@ def check_command(
         )
     if not report.ok:
         raise typer.Exit(DataError.exit_code)
+
+
+@app.command("select")
+def select_command(
+    model: Annotated[
+        str, typer.Argument(help="Folder of the model to be trained; package:starter/asr ships")
+    ],
+    manifest: Annotated[
+        str, typer.Argument(help="The pool: a manifest, or a set derived from one (m.jsonl#long)")
+    ],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(help="key=value ..., as in probe.samples=4", show_default=False),
+    ] = None,
+    out: Annotated[
+        Path, typer.Option(help="Folder for subsets, card, and what a second call need not repeat")
+    ] = ...,  # type: ignore[assignment]
+    config: Annotated[str, typer.Option(help="YAML file with the rules")] = SELECT_CONFIG,
+    also: Annotated[
+        list[str] | None, typer.Option(help="A further manifest of the pool; may be given again")
+    ] = None,
+    never: Annotated[
+        list[str] | None,
+        typer.Option(help="A test set: nothing with its id, text or sound is chosen; may be given again"),
+    ] = None,
+    unlabelled: Annotated[
+        bool, typer.Option("--unlabelled", help="References are what the judges agree on; rows need no text.")
+    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print the content of card.json.")] = False,
+) -> None:
+    """Choose data that is worth reinforcement learning: listen with the model, ask judges, apply rules, write a card.
+
+    Ctrl-C loses at most a shard: the same command goes on. With other rules, what was heard is not heard again.
+    """
+    from speechrl.config.load import load_as
+    from speechrl.config.selection import SelectionConfig
+    from speechrl.selection.run import select
+    from speechrl.train.stages import choose_device
+
+    hush_libraries()
+    rules = load_as(SelectionConfig, config, overrides or [])
+    changes: dict[str, Any] = {"never": [*rules.never, *(never or [])]}
+    if unlabelled:
+        changes["labels"] = "judges"
+    rules = rules.model_copy(update=changes)
+    with progress_bars() as progress:
+        selection = select(
+            rules, model, [manifest, *(also or [])], out, choose_device(rules.probe.device), progress
+        )
+    if json:
+        print_json(selection.card)
+        return
+    for line in _told(selection.card):
+        print_plain(line)
+    print_plain(f"card {out / 'card.md'}")
+
+
+def _told(card: Mapping[str, Any]) -> list[str]:
+    """The card in a few lines."""
+    dropped = ", ".join(f"{reason} {row['utterances']}" for reason, row in card["dropped"].items())
+    spread = card["kept"]["spread_share"]
+    lines = [
+        f"{card['kept']['utterances']} of {count(card['pool']['utterances'], 'utterance')} kept"
+        + (f" (dropped: {dropped})" if dropped else "")
+        + ("" if spread is None else f"; {spread:.0%} of them have spread"),
+    ]
+    for name, row in card["subsets"].items():
+        wer = "" if row["wer"] is None else f", WER {row['wer']:.1%}"
+        lines.append(f"{name}: {count(row['utterances'], 'utterance')}, {row['minutes']:.1f} minutes{wer}")
+    return lines

@@ -30,6 +30,20 @@ class ModelConfig(Section):
     )
 
 
+class CurriculumConfig(Section):
+    """In which order an epoch goes through its utterances."""
+
+    order: Literal["none", "easy_first", "hard_first"] = Field(
+        "none",
+        description="By the difficulty that `data select` wrote: bands in turn, shuffled inside; or at random",
+    )
+    bands: PositiveInt = Field(4, description="Bands of equal size")
+    refresh: bool = Field(
+        False,
+        description="The rollouts of training measure difficulty anew; the next epoch is ordered by that",
+    )
+
+
 class DataConfig(Section):
     """What the policy practises on."""
 
@@ -42,6 +56,11 @@ class DataConfig(Section):
     )
     min_duration_s: NonNegativeFloat = Field(
         0.1, description="Utterances shorter than this are left out, and counted"
+    )
+    curriculum: CurriculumConfig = CurriculumConfig()
+    contexts: str | None = Field(
+        None,
+        description="Folder of the encoder's work that `data select` kept of this model; read, never written",
     )
 
 

@@ -46,11 +46,11 @@ SILENT_CLIPS = 20
 SILENT_RANGE_S = (2.0, 10.0)
 
 
-def read_set(name: str | Path, seed: int = 0, language: str = "en") -> CutSet:
+def read_set(name: str | Path, seed: int = 0, language: str = "en", *, labelled: bool = True) -> CutSet:
     """Read a manifest, or a set derived from one: `MANIFEST#long`, `#noise`, `#telephone`, `#silence`.
 
     `#KIND@SEED` takes its own seed in place of `seed`, and puts it into the ids. A `package:` path names what ships
-    with speechrl.
+    with speechrl. Without `labelled`, items need no text.
 
     Raises:
         ConfigError: A `package:` path that does not ship.
@@ -61,9 +61,9 @@ def read_set(name: str | Path, seed: int = 0, language: str = "en") -> CutSet:
     if at:
         if not own_seed.isdecimal():
             raise DataError(f"{name}: the seed after @ is {own_seed!r}; give a whole number, as in #long@7")
-        made = read_set(f"{path}#{kind}", int(own_seed), language)
+        made = read_set(f"{path}#{kind}", int(own_seed), language, labelled=labelled)
         return CutSet.from_cuts([_renamed(cut, f"{cut.id}@{own_seed}") for cut in made])
-    cuts = read_manifest(resolve_path(path), language)
+    cuts = read_manifest(resolve_path(path), language, labelled=labelled)
     match kind:
         case "":
             return cuts

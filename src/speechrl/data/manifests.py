@@ -24,12 +24,13 @@ DURATION_TOLERANCE_S = 0.05
 """How far a stated end may lie behind the end of the file; such a cut is shortened."""
 
 
-def read_manifest(path: str | Path, language: str = "en") -> CutSet:
+def read_manifest(path: str | Path, language: str = "en", *, labelled: bool = True) -> CutSet:
     """Read a plain JSONL, NeMo, Kaldi or lhotse manifest.
 
     Args:
         path: Manifest file (`.jsonl`, `.json`, `.jsonl.gz`) or Kaldi folder. Relative audio paths start at its folder.
         language: Of items that do not say theirs.
+        labelled: Whether items need a text, see `rows.read_rows`.
 
     Returns:
         Cuts with one supervision each (text, language, `custom["keywords"]`); a CutSet keeps its own. Only the headers
@@ -39,7 +40,7 @@ def read_manifest(path: str | Path, language: str = "en") -> CutSet:
         DataError: The first row that cannot be used, with field, reason and mend; `speechrl data check` lists them all.
     """
     cuts = []
-    for row in read_rows(path, language):
+    for row in read_rows(path, language, labelled=labelled):
         cut = row if isinstance(row, Problem) else to_cut(row)
         if isinstance(cut, Problem):
             raise DataError(f"{path}: {cut}. All such rows: speechrl data check {path}")

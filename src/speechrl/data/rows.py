@@ -115,12 +115,13 @@ def detect_format(path: Path) -> ManifestFormat:
     )
 
 
-def read_rows(path: str | Path, language: str = "en") -> Iterator[Row | Problem]:
+def read_rows(path: str | Path, language: str = "en", *, labelled: bool = True) -> Iterator[Row | Problem]:
     """Read a manifest row by row; audio is not opened.
 
     Args:
         path: Manifest file or Kaldi folder; relative audio paths are relative to its folder.
         language: Of rows that do not say theirs.
+        labelled: Whether JSONL and NeMo rows need a `text`; without one it is empty.
 
     Raises:
         DataError: The manifest as a whole cannot be read.
@@ -134,7 +135,9 @@ def read_rows(path: str | Path, language: str = "en") -> Iterator[Row | Problem]
             kind
         ]
         rows = (
-            _not_json(number) if (item := _object(line)) is None else read(path, number, item, language)
+            _not_json(number)
+            if (item := _object(line)) is None
+            else read(path, number, item if labelled else _with_text(item, kind), language)
             for number, line in _lines(path)
             if line.strip()
         )
@@ -166,6 +169,10 @@ def _object(line: str) -> dict[str, Any] | None:
     except json.JSONDecodeError:
         return None
     return value if isinstance(value, dict) else None
+
+
+def _with_text(item: dict[str, Any], kind: ManifestFormat) -> dict[str, Any]:
+    return item if kind is ManifestFormat.LHOTSE or item.get("text") is not None else {**item, "text": ""}
 
 
 def _not_json(number: int) -> Problem:

@@ -11,15 +11,16 @@ import numpy as np
 from lhotse import CutSet
 from lhotse.dataset import DynamicBucketingSampler
 
+from speechrl.data.curriculum import Curriculum
 from speechrl.data.prompts import to_prompt
 from speechrl.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from lhotse.cut import Cut
 
-    from speechrl.types import Prompt, Task
+    from speechrl.types import Prompt, Score, Task
 
 MAX_BUCKETS = 10
 
@@ -54,8 +55,8 @@ class PromptStream:
     (lhotse's dynamic bucketing). With `batch_size` the rest of an epoch that fills no batch is left out of that
     epoch, so no prompt is twice in a batch; a set smaller than a batch gives batches of the whole set.
 
-    The state is two integers, epoch and batch within it, and a digest of the ids: a stream made from the same cuts
-    with the same seed continues from it exactly.
+    The state is two integers, epoch and batch within it, a digest of the ids, and what a refreshed curriculum has
+    learnt: a stream made from the same cuts with the same seed continues from it exactly.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class PromptStream:
         seed: int = 0,
         sample_rate_hz: int = 16_000,
         task: Task = "asr",
+        curriculum: Curriculum | None = None,
     ) -> None:
         """Set up the order; no audio is read.
 
@@ -77,12 +79,17 @@ class PromptStream:
             seed: Of the order.
             sample_rate_hz: Of the prompts' audio.
             task: Of the prompts.
+            curriculum: Orders the utterances of an epoch by difficulty; takes `batch_size`.
 
         Raises:
-            DataError: There are no cuts, or not exactly one of the two sizes is given.
+            DataError: There are no cuts, not exactly one of the two sizes is given, or a curriculum without
+                `batch_size`.
         """
         if (batch_size is None) == (batch_duration_s is None):
             raise DataError("a stream needs either batch_size or batch_duration_s")
+        self._curriculum = curriculum or Curriculum()
+        if self._curriculum.active and batch_size is None:
+            raise DataError("a curriculum orders single utterances: give batch_size, not batch_duration_s")
         self._cuts: list[Cut] = list(cuts)
         if not self._cuts:
             raise DataError("a stream needs at least one utterance: the manifest is empty")
@@ -92,7 +99,7 @@ class PromptStream:
         self._sample_rate_hz = sample_rate_hz
         self._task: Task = task
         ids = "\n".join([str(batch_size), str(batch_duration_s), str(seed), *(cut.id for cut in self._cuts)])
-        self._digest = hashlib.sha256(ids.encode()).hexdigest()[:16]
+        self._digest = hashlib.sha256((ids + self._curriculum.identity).encode()).hexdigest()[:16]
         self._epoch = 0
         self._batch = 0
         self._plan = self._make_plan()
@@ -115,8 +122,13 @@ class PromptStream:
         self._batch += 1
         if self._batch == len(self._plan):
             self._epoch, self._batch = self._epoch + 1, 0
+            self._curriculum.begin_epoch()
             self._plan = self._make_plan()
         return prompts
+
+    def learn(self, prompts: Sequence[Prompt], scores: Sequence[Sequence[Score]]) -> None:
+        """Tell the curriculum how the model did on prompts."""
+        self._curriculum.measure(prompts, scores)
 
     def __iter__(self) -> Iterator[list[Prompt]]:
         """Batches without end."""
@@ -125,7 +137,9 @@ class PromptStream:
 
     def state_dict(self) -> dict[str, Any]:
         """Where the stream is, for JSON."""
-        return {"epoch": self._epoch, "batch": self._batch, "digest": self._digest}
+        position = {"epoch": self._epoch, "batch": self._batch, "digest": self._digest}
+        learnt = self._curriculum.state_dict()
+        return {**position, "curriculum": learnt} if learnt else position
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue from `state_dict()` of a stream over the same cuts with the same settings.
@@ -139,6 +153,7 @@ class PromptStream:
                 " manifest and settings the run began with, or begin a new run"
             )
         self._epoch, self._batch = int(state["epoch"]), int(state["batch"])
+        self._curriculum.load_state_dict(state.get("curriculum", {}))
         self._plan = self._make_plan()
 
     def _make_plan(self) -> list[list[int]]:
@@ -146,7 +161,8 @@ class PromptStream:
         if self._batch_duration_s is not None:
             return self._bucketed_plan(self._batch_duration_s)
         assert self._batch_size is not None
-        order = np.random.default_rng([self._seed, self._epoch]).permutation(len(self._cuts)).tolist()
+        drawn = np.random.default_rng([self._seed, self._epoch]).permutation(len(self._cuts)).tolist()
+        order = [drawn[place] for place in self._curriculum.arrange([self._cuts[i].id for i in drawn])]
         size = min(self._batch_size, len(order))
         return [order[first : first + size] for first in range(0, len(order) - size + 1, size)]
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from speechrl.models.base import SpeechModel
+    from speechrl.models.context_store import ContextStore
     from speechrl.models.language_model import LanguageModel
     from speechrl.types import Context, Group, Output, Prompt, Task
 
@@ -31,11 +32,15 @@ class EncodeOnce:
     Args:
         model: The speech LLM; its language model may change, its encoder must not.
         max_bytes: Bound on the memory of all contexts.
+        store: Contexts of this model on disk: read before the encoder is asked, and given what it makes.
     """
 
-    def __init__(self, model: SpeechModel, max_bytes: int = MAX_BYTES) -> None:
+    def __init__(
+        self, model: SpeechModel, max_bytes: int = MAX_BYTES, store: ContextStore | None = None
+    ) -> None:
         self._model = model
         self._max_bytes = max_bytes
+        self._store = store
         self._held_bytes = 0
         self._contexts: dict[tuple[str, str, int], Context] = {}
 
@@ -61,19 +66,32 @@ class EncodeOnce:
 
     def encoder_for(self, prompts: Sequence[Prompt]) -> nn.Module | None:
         """What must be on the device to encode these: the encoder, or nothing where every context is held already."""
-        return None if all(_key(prompt) in self._contexts for prompt in prompts) else self._model.encoder
+        return None if all(self._holds(_key(prompt)) for prompt in prompts) else self._model.encoder
 
     def encode(self, prompts: Sequence[Prompt]) -> list[Context]:
         """See `models.base.SpeechModel`; only items that are new are encoded."""
         keys = [_key(prompt) for prompt in prompts]
         fresh = {key: prompt for key, prompt in zip(keys, prompts, strict=True) if key not in self._contexts}
-        made = {key: self._model.encode([prompt])[0] for key, prompt in fresh.items()}
+        made = {key: self._make(key, prompt) for key, prompt in fresh.items()}
         for key, context in made.items():
             size = _bytes(context)
             if self._held_bytes + size <= self._max_bytes:
                 self._contexts[key] = context
                 self._held_bytes += size
         return [made.get(key) or self._contexts[key] for key in keys]
+
+    def _holds(self, key: tuple[str, str, int]) -> bool:
+        return key in self._contexts or (self._store is not None and key in self._store)
+
+    def _make(self, key: tuple[str, str, int], prompt: Prompt) -> Context:
+        """Take a context from the disk, or encode it and leave it there."""
+        if self._store is None:
+            return self._model.encode([prompt])[0]
+        context = self._store.get(key, prompt.id)
+        if context is None:
+            (context,) = self._model.encode([prompt])
+            self._store.put(key, context)
+        return context
 
     def decode(self, groups: Sequence[Group], *, audio: bool = True) -> list[list[Output]]:
         """See `models.base.SpeechModel`."""

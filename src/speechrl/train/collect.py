@@ -23,6 +23,10 @@ class PromptSource(Protocol):
         """The next `count` prompts."""
         ...
 
+    def learn(self, prompts: Sequence[Prompt], scores: Sequence[Sequence[Score]]) -> None:
+        """Hear how the model did on prompts that were drawn."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Batch:

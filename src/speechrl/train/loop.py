@@ -106,6 +106,7 @@ def run_steps(parts: Parts, config: RunConfig, device: torch.device, first_step:
                 outputs = p.model.decode(groups, audio=p.rewards.hears)
             with stage("score"):
                 scores = p.rewards.score(outputs, prompts)
+            p.source.learn(prompts, scores)
             collection.add(prompts, groups, outputs, scores)
         batch = collection.batch()
         with stage("credit"):

@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 
 from speechrl.algorithms import make_algorithm
+from speechrl.data.curriculum import Curriculum, known_difficulties
 from speechrl.data.derive import read_sets
 from speechrl.data.stream import PromptStream, within_duration
 from speechrl.errors import ConfigError
 from speechrl.evaluate.sets import load_sets
 from speechrl.evaluate.sound import Renderer
+from speechrl.models.context_store import ContextStore
 from speechrl.models.encode_once import EncodeOnce
+from speechrl.models.fingerprint import fingerprint
 from speechrl.models.load import load_model
 from speechrl.models.tts.token2text import check_vocabulary
 from speechrl.report.run_writer import RunWriter
@@ -34,7 +37,7 @@ from speechrl.train.stages import choose_device
 from speechrl.train.state import Keeper, RunState
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from speechrl.algorithms.base import Algorithm
     from speechrl.config.schema import RunConfig
@@ -43,7 +46,7 @@ if TYPE_CHECKING:
     from speechrl.rollout.base import Rollouts
     from speechrl.train.checkpoint import Loaded
     from speechrl.train.events import Listener
-    from speechrl.types import Prompt
+    from speechrl.types import Prompt, Score
 
 
 def train(config: RunConfig, *, resume: bool = False, listener: Listener | None = None) -> RunResult:
@@ -82,6 +85,7 @@ def train(config: RunConfig, *, resume: bool = False, listener: Listener | None 
             raise ConfigError(
                 f"`task` is {config.task}, but {config.model.path} is a model for {model.task}."
             )
+        contexts = _open_contexts(model, config)
         algorithm = make_algorithm(config.algorithm, seed=config.seed)
         algorithm.check(model)
         for token2text in rewards.token2texts.values():
@@ -89,7 +93,7 @@ def train(config: RunConfig, *, resume: bool = False, listener: Listener | None 
         rollouts = _make_rollouts(model, algorithm, config)
         learner = Learner(model.language_model, algorithm, config.train, lora_rank=config.model.lora_rank)
         guards = Guards(config.guards, teacher=algorithm.teacher, speaks=config.task == "tts")
-        once = EncodeOnce(model)
+        once = EncodeOnce(model, store=contexts)
         # Of an evaluation of nothing nobody need be told.
         heard_by = listener if sets else SilentListener()
         evaluations = Evaluations(once, sets, config, device, run_dir, heard_by)
@@ -141,6 +145,10 @@ class StreamSource:
         """The next `count` prompts; more than an epoch has go on into the next."""
         return [prompt for _ in range(count) for prompt in self._stream.next_batch()]
 
+    def learn(self, prompts: Sequence[Prompt], scores: Sequence[Sequence[Score]]) -> None:
+        """Tell the stream how the model did on prompts."""
+        self._stream.learn(prompts, scores)
+
     def state_dict(self) -> dict[str, Any]:
         """The position."""
         return self._stream.state_dict()
@@ -181,14 +189,27 @@ def _differences(old: Any, new: Any, key: str = "") -> list[str]:
 def _open_stream(config: RunConfig, listener: Listener) -> StreamSource:
     names = [config.data.train] if isinstance(config.data.train, str) else config.data.train
     cuts = read_sets(names)
+    wish = config.data.curriculum
+    curriculum = Curriculum(wish.order, wish.bands, wish.refresh, known_difficulties(cuts))
     if config.task == "tts":  # their audio is a voice, however long
-        return StreamSource(PromptStream(cuts, batch_size=1, seed=config.seed, task=config.task))
+        return StreamSource(
+            PromptStream(cuts, batch_size=1, seed=config.seed, task=config.task, curriculum=curriculum)
+        )
     kept = within_duration(cuts, config.data.min_duration_s, config.data.max_duration_s)
     if kept.left_out:
         listener.message(
             f"{kept.left_out} of {len(cuts)} utterances are left out by data.min_duration_s, data.max_duration_s."
         )
-    return StreamSource(PromptStream(kept.cuts, batch_size=1, seed=config.seed, task=config.task))
+    return StreamSource(
+        PromptStream(kept.cuts, batch_size=1, seed=config.seed, task=config.task, curriculum=curriculum)
+    )
+
+
+def _open_contexts(model: SpeechModel, config: RunConfig) -> ContextStore | None:
+    """The encoder's work that `data select` kept, if the run names a folder of it."""
+    if config.data.contexts is None:
+        return None
+    return ContextStore(Path(config.data.contexts).expanduser(), fingerprint(model))
 
 
 def _make_rollouts(model: SpeechModel, algorithm: Algorithm, config: RunConfig) -> Rollouts:

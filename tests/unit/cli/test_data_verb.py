@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile as sf
+from toys import ToyRecogniser
+
+from speechrl.selection import run
 
 
 @pytest.fixture
@@ -62,3 +66,50 @@ def test_import_of_a_bad_row_names_it_and_writes_nothing(speechrl, manifest, tmp
     assert ended.code == 3
     assert "row 2 (missing)" in ended.err
     assert not out.exists()
+
+
+RULES = """
+probe: {samples: 2, max_new_tokens: 3}
+subsets:
+  every: {}
+  control: {same_size_as: every}
+"""
+
+
+@pytest.fixture
+def rules(tmp_path, monkeypatch) -> Path:
+    """Rules without judges, for a toy."""
+    monkeypatch.setattr(run, "select", functools.partial(run.select, load=lambda path: ToyRecogniser()))
+    path = tmp_path / "rules.yaml"
+    path.write_text(RULES)
+    return path
+
+
+def test_select_writes_subsets_and_a_card_and_says_so(speechrl, manifest, rules, tmp_path) -> None:
+    speechrl("data", "check", manifest, "--good", tmp_path / "good.jsonl")
+    out = tmp_path / "chosen"
+    ended = speechrl(
+        "data", "select", "toy", tmp_path / "good.jsonl", "max_per_text=null", "--out", out, "--config", rules
+    )
+    assert ended.code == 0
+    # Both say hello; with no limit on equal texts it is the sound that tells them apart.
+    assert "2 of 2 utterances kept" in ended.out
+    assert "decode 2/2" in ended.err
+    assert {path.name for path in (out / "subsets").iterdir()} == {"every.jsonl", "control.jsonl"}
+    again = speechrl(
+        "data", "select", "toy", tmp_path / "good.jsonl", "--out", out, "--config", rules, "--json"
+    )
+    assert json.loads(again.out) == json.loads((out / "card.json").read_text())
+    assert json.loads(again.out)["dropped"]["same_text"]["utterances"] == 1
+    assert again.err == ""
+
+
+def test_select_refuses_bad_rules_and_bad_manifests_before_it_loads_a_model(
+    speechrl, manifest, tmp_path
+) -> None:
+    unknown = speechrl("data", "select", "nowhere", manifest, "probe.sample=3", "--out", tmp_path / "out")
+    assert unknown.code == 2
+    assert "probe.samples" in unknown.err
+    missing = speechrl("data", "select", "nowhere", manifest, "--out", tmp_path / "out")
+    assert missing.code == 3
+    assert "row 2 (missing)" in missing.err

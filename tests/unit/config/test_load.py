@@ -148,8 +148,9 @@ def test_loading_needs_no_torch() -> None:
 
 
 RUNS = sorted(
-    set(resolve_path("package:configs").rglob("*.yaml"))
-    - set(resolve_path("package:configs").rglob("token2text.yaml"))
+    path
+    for path in resolve_path("package:configs").rglob("*.yaml")
+    if path.name not in ("token2text.yaml", "select.yaml")
 )
 
 

@@ -1,0 +1,101 @@
+"""Contexts on disk: what the encoder made of each item, read back by memory map, up to a bound."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from speechrl.errors import DataError
+from speechrl.types import Context
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+    from pathlib import Path
+
+NUMBERS, INDEX, MODEL = "contexts.f32", "index.jsonl", "model.json"
+
+
+class ContextStore:
+    """A folder of contexts of one model: `contexts.f32`, one after another in float32, and `index.jsonl`, a line each.
+
+    It only grows. A line of the index is written after its numbers, so that a kill leaves at worst numbers that nobody
+    refers to. Contexts with positions or a voice (TTS) are not kept.
+
+    Args:
+        folder: Made if it is not there.
+        model: Fingerprint of the model; the contexts of another are of no use.
+        max_bytes: Bound on the numbers; 0 reads only.
+
+    Raises:
+        DataError: The folder holds contexts of another model, or its files do not fit each other.
+    """
+
+    def __init__(self, folder: Path, model: str, max_bytes: int = 0) -> None:
+        self._folder = folder
+        self._max_bytes = max_bytes
+        self._places: dict[str, tuple[int, int, int]] = {}
+        description = folder / MODEL
+        if description.is_file():
+            theirs = json.loads(description.read_text(encoding="utf-8"))["fingerprint"]
+            if theirs != model:
+                raise DataError(
+                    f"{folder}: holds contexts of another model ({theirs}, not {model}); name another folder"
+                )
+        elif max_bytes:
+            folder.mkdir(parents=True, exist_ok=True)
+            description.write_text(json.dumps({"fingerprint": model}) + "\n", encoding="utf-8")
+        else:
+            raise DataError(
+                f"{folder}: no contexts there; `speechrl data select` keeps them (probe.keep_contexts_gb)"
+            )
+        self._read_index()
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __contains__(self, key: Hashable) -> bool:
+        return repr(key) in self._places
+
+    def get(self, key: Hashable, prompt_id: str) -> Context | None:
+        """The context of an item as a copy in memory, or None."""
+        place = self._places.get(repr(key))
+        if place is None:
+            return None
+        offset, positions, width = place
+        mapped = np.memmap(self._folder / NUMBERS, np.float32, "r", offset * 4, (positions, width))
+        return Context(prompt_id, torch.from_numpy(np.array(mapped)))
+
+    def put(self, key: Hashable, context: Context) -> None:
+        """Keep a context, if there is room and it is not kept yet."""
+        embeddings_TD = context.embeddings_TD
+        full = self._end * 4 + embeddings_TD.numel() * 4 > self._max_bytes
+        special = context.positions_T is not None or context.voice_D is not None
+        if full or special or embeddings_TD.dtype is not torch.float32 or key in self:
+            return
+        with (self._folder / NUMBERS).open("r+b" if (self._folder / NUMBERS).exists() else "wb") as file:
+            file.seek(self._end * 4)
+            file.write(embeddings_TD.contiguous().numpy().tobytes())
+        positions, width = embeddings_TD.shape
+        place = (self._end, positions, width)
+        with (self._folder / INDEX).open("a", encoding="utf-8") as file_of_lines:
+            file_of_lines.write(json.dumps([repr(key), *place]) + "\n")
+        self._places[repr(key)] = place
+        self._end += positions * width
+
+    def _read_index(self) -> None:
+        index, numbers = self._folder / INDEX, self._folder / NUMBERS
+        self._end = 0
+        if not index.is_file():
+            return
+        text = index.read_text(encoding="utf-8")
+        whole = text[: text.rfind("\n") + 1]
+        if whole != text and self._max_bytes:  # a kill cut the last line short
+            index.write_text(whole, encoding="utf-8")
+        for key, offset, positions, width in map(json.loads, whole.splitlines()):
+            self._places[key] = (offset, positions, width)
+            self._end = max(self._end, offset + positions * width)
+        if self._end * 4 > (numbers.stat().st_size if numbers.is_file() else 0):
+            raise DataError(f"{numbers}: shorter than {index} says; remove the folder and make it again")

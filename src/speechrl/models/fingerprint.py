@@ -1,0 +1,28 @@
+"""A model by what it computes with: the hash of its weights."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+import torch
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from speechrl.models.base import SpeechModel
+
+
+def fingerprint(model: SpeechModel) -> str:
+    """16 hexadecimal digits that depend on every weight of encoder and language model, by name, shape and bytes."""
+    digest = hashlib.sha256()
+    for module in (model.encoder, model.language_model):
+        _add(digest, module)
+    return digest.hexdigest()[:16]
+
+
+def _add(digest: hashlib._Hash, module: nn.Module) -> None:
+    for name, weight in module.state_dict().items():
+        host = weight.detach().cpu().contiguous()
+        digest.update(f"{name}{tuple(host.shape)}{host.dtype}".encode())
+        digest.update(host.view(-1).view(torch.uint8).numpy().data if host.numel() else b"")

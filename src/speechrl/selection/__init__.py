@@ -1,0 +1,1 @@
+"""Choosing data for reinforcement learning: listen, ask judges, choose by rules, say what was done."""

@@ -1,0 +1,49 @@
+"""What must never be trained on: the utterances of test sets, told by id, by text and by sound."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from speechrl.data.derive import read_set
+from speechrl.data.prompts import to_prompt
+from speechrl.selection.pool import audio_digest
+from speechrl.text.overlap import HeldOutTexts
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from speechrl.selection.utterances import Utterance
+
+
+class HeldOut:
+    """Tells which utterances say, or are, something of the held-out manifests.
+
+    Args:
+        manifests: Manifests or sets derived from them; their audio is read.
+
+    Raises:
+        DataError: One cannot be read.
+    """
+
+    def __init__(self, manifests: Sequence[str]) -> None:
+        self._ids: set[str] = set()
+        self._sounds: set[str] = set()
+        texts = []
+        for cut in (cut for name in manifests for cut in read_set(name)):
+            prompt = to_prompt(cut)  # one after the other: a test set may be hours long
+            assert prompt.audio is not None
+            self._ids.add(prompt.id)
+            self._sounds.add(audio_digest(prompt.audio))
+            texts.append((prompt.text, prompt.language))
+        self._texts = HeldOutTexts(texts)
+
+    def reason(self, one: Utterance) -> str | None:
+        """`held_out_id`, `held_out_audio`, `held_out_text`, or None; label, reference and consensus count."""
+        if one.id in self._ids:
+            return "held_out_id"
+        if one.audio in self._sounds:
+            return "held_out_audio"
+        texts = {text for text in (one.label, one.reference, one.consensus) if text}
+        if any(self._texts.find(text, one.language) for text in sorted(texts)):
+            return "held_out_text"
+        return None

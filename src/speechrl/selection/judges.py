@@ -1,0 +1,122 @@
+"""Ask other recognisers: those that listen here, and those that listened elsewhere."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from speechrl.data.prompts import load_audio
+from speechrl.errors import ConfigError, DataError
+from speechrl.rewards.scorers.clips import SAMPLE_RATE_HZ
+from speechrl.rewards.scorers.recogniser import load_recogniser_judge
+from speechrl.selection.shards import Shards
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from speechrl.config.selection import JudgesConfig
+    from speechrl.rewards.scorers.recogniser import Recogniser
+    from speechrl.selection.pool import Item
+    from speechrl.selection.probe import Progress
+
+BATCH_SIZE = 16
+
+
+def ask_judges(
+    items: Sequence[Item],
+    config: JudgesConfig,
+    folder: Path,
+    progress: Progress,
+    load: Callable[..., Recogniser] = load_recogniser_judge,
+    shard_size: int = 64,
+) -> dict[str, dict[str, str]]:
+    """What each judge takes each utterance for.
+
+    Recognisers leave shards in `folder/judges/NAME-LANGUAGE/`, and are loaded only where one is missing; a multilingual
+    one is loaded for each language in turn.
+
+    Args:
+        items: The pool.
+        config: Who is asked.
+        folder: Where shards are.
+        progress: Is told.
+        load: Loads a recogniser by name; takes `window` and `language`.
+        shard_size: Utterances a shard.
+
+    Returns:
+        Item key -> {judge: text}; a judge that was not asked, or has nothing, is absent.
+
+    Raises:
+        ConfigError: A judge is named twice.
+        DataError: A file of hypotheses cannot be read.
+        SpeechRLError: A recogniser cannot be loaded.
+    """
+    names = [judge.name for judge in config.recognisers] + list(config.hypotheses)
+    if len(set(names)) < len(names):
+        raise ConfigError(f"judges: a name comes twice in {', '.join(names)}")
+    opinions: dict[str, dict[str, str]] = {item.key: {} for item in items}
+    for judge in config.recognisers:
+        asked = [item for item in items if judge.languages is None or item.language in judge.languages]
+        for language in dict.fromkeys(item.language for item in asked):
+            part = [item for item in asked if item.language == language]
+            shards = Shards(folder / "judges" / re.sub(r"[^\w.+-]+", "_", f"{judge.name}-{language}"))
+            missing = [item for item in part if item.key not in shards.rows]
+            if missing:
+                recogniser = load(judge.name, window=config.window, language=language)
+                _listen(recogniser, missing, shards, shard_size, judge.name, progress)
+            for item in part:
+                opinions[item.key][judge.name] = str(shards.rows[item.key]["text"])
+    for name, path in config.hypotheses.items():
+        texts = read_hypotheses(Path(path).expanduser())
+        for item in items:
+            if item.cut.id in texts:
+                opinions[item.key][name] = texts[item.cut.id]
+    return opinions
+
+
+def read_hypotheses(path: Path) -> dict[str, str]:
+    """Id -> text of a JSONL file of rows `{"id", "hypothesis"}`.
+
+    Raises:
+        DataError: There is no such file, or a row lacks one of the two or comes twice.
+    """
+    if not path.is_file():
+        raise DataError(f"judges.hypotheses: {path} does not exist")
+    texts: dict[str, str] = {}
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+            name, text = row["id"], row["hypothesis"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise DataError(
+                f'{path}, row {number}: {error}; write {{"id": ..., "hypothesis": ...}} on each line'
+            ) from error
+        if not isinstance(name, str) or not isinstance(text, str) or name in texts:
+            raise DataError(f"{path}, row {number}: id and hypothesis must be text, and each id come once")
+        texts[name] = text
+    return texts
+
+
+def _listen(
+    recogniser: Recogniser,
+    items: Sequence[Item],
+    shards: Shards,
+    shard_size: int,
+    name: str,
+    progress: Progress,
+) -> None:
+    done = 0
+    for start in range(0, len(items), shard_size):
+        rows = []
+        for first in range(start, min(start + shard_size, len(items)), BATCH_SIZE):
+            batch = items[first : min(first + BATCH_SIZE, start + shard_size)]
+            clips = [(load_audio(item.cut, SAMPLE_RATE_HZ), SAMPLE_RATE_HZ) for item in batch]
+            for item, text in zip(batch, recogniser.transcribe(clips), strict=True):
+                rows.append({"key": item.key, "id": item.cut.id, "text": text})
+            done += len(batch)
+            progress(name, done, len(items))
+        shards.add(rows)

@@ -1,0 +1,162 @@
+"""The pool: every utterance of the manifests, where it comes from, under which licence, and how it is told apart."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from lhotse.cut import MixedCut
+
+from speechrl.config.load import resolve_path
+from speechrl.data.derive import read_set
+from speechrl.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from lhotse.cut import Cut
+    from numpy.typing import NDArray
+
+UNKNOWN = "unknown"
+QUIET_DB = -35.0
+"""A frame so far below the loud ones is no speech."""
+FLOOR_DB = -60.0
+FRAME_S = 0.02
+_LICENCE_FIELDS = ("licence", "license")
+_LICENCE_LINE = re.compile(r"^\s*Licen[cs]e:\s*(\S.*)$", re.MULTILINE | re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Licence:
+    """What an utterance may be used under: a name, and the file or field that says so."""
+
+    name: str
+    said_by: str
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """An utterance of the pool.
+
+    Attributes:
+        cut: Audio and text.
+        source: The manifest, as it was named.
+        licence: Of the utterance.
+        key: Hash of what is heard: recording, span, and for files their size and time. The text is not in it.
+    """
+
+    cut: Cut
+    source: str
+    licence: Licence
+    key: str
+
+    @property
+    def text(self) -> str:
+        """What the manifest says is spoken; the texts of several supervisions are joined."""
+        said = sorted(self.cut.supervisions, key=lambda supervision: float(supervision.start))
+        return " ".join(supervision.text for supervision in said if supervision.text)
+
+    @property
+    def language(self) -> str:
+        """Its ISO 639-1 code."""
+        return next((said.language for said in self.cut.supervisions if said.language), "en")
+
+    @property
+    def keywords(self) -> tuple[str, ...]:
+        """Those that the manifest names."""
+        lists = [(said.custom or {}).get("keywords") or [] for said in self.cut.supervisions]
+        return tuple(dict.fromkeys(word for words in lists for word in words))
+
+
+def read_pool(manifests: Sequence[str], *, labelled: bool = True) -> list[Item]:
+    """Read every manifest, or set derived from one (`train.jsonl#long@3`).
+
+    Raises:
+        DataError: A manifest cannot be used, or an id is in two of them.
+    """
+    items: list[Item] = []
+    owner: dict[str, str] = {}
+    for name in manifests:
+        fallback = _licence_beside(resolve_path(name.partition("#")[0]))
+        for cut in read_set(name, labelled=labelled):
+            if owner.setdefault(cut.id, name) != name:
+                raise DataError(f"{name}: id {cut.id!r} is also in {owner[cut.id]}; make ids unique")
+            items.append(Item(cut, name, _own_licence(cut, name) or fallback, _key(cut)))
+    return items
+
+
+def audio_digest(audio_S: NDArray[np.float32]) -> str:
+    """Hash of the sound in 16 bits, without the zeros at either end; equal for copies in other lossless files.
+
+    Of digital silence, the length counts.
+    """
+    pcm_S = np.clip(np.round(audio_S * 32768.0), -32768, 32767).astype("<i2")
+    (sounding,) = np.nonzero(pcm_S)
+    kept_S = pcm_S[sounding[0] : sounding[-1] + 1] if len(sounding) else pcm_S
+    return hashlib.sha256(kept_S.tobytes()).hexdigest()[:24]
+
+
+def longest_pause_s(audio_S: NDArray[np.float32], sample_rate_hz: int) -> float:
+    """Seconds of the longest quiet stretch between two loud ones; 0 where there is none.
+
+    A frame of 20 ms is loud when its level is at most 35 dB below the 95th percentile of all frames, and above -60 dB
+    of full scale. By level alone: loud noise hides a pause.
+    """
+    size = round(FRAME_S * sample_rate_hz)
+    frames = len(audio_S) // size
+    if frames == 0:
+        return 0.0
+    power_T = np.square(audio_S[: frames * size].reshape(frames, size), dtype=np.float64).mean(axis=1)
+    level_T = 10 * np.log10(np.maximum(power_T, 1e-12))
+    (loud,) = np.nonzero(level_T > max(float(np.percentile(level_T, 95)) + QUIET_DB, FLOOR_DB))
+    return float(np.diff(loud).max() - 1) * FRAME_S if len(loud) > 1 else 0.0
+
+
+def _key(cut: Cut) -> str:
+    """See `Item`."""
+    description = cut.to_dict()
+    for part in (description, *(track["cut"] for track in description.get("tracks") or ())):
+        part.pop("supervisions", None)
+        part.pop("custom", None)
+    stats = [(path.stat().st_size, path.stat().st_mtime_ns) for path in _files(cut)]
+    text = json.dumps([description, stats], sort_keys=True, default=_hash)
+    return hashlib.sha256(text.encode()).hexdigest()[:24]
+
+
+def _hash(value: object) -> str:
+    """Audio in memory, and whatever else JSON has no form for."""
+    return hashlib.sha256(value if isinstance(value, bytes) else repr(value).encode()).hexdigest()
+
+
+def _files(cut: Cut) -> Iterator[Path]:
+    parts: list[Any] = [track.cut for track in cut.tracks] if isinstance(cut, MixedCut) else [cut]
+    for part in parts:
+        for source in part.recording.sources if getattr(part, "recording", None) is not None else ():
+            if source.type == "file":
+                yield Path(str(source.source))
+
+
+def _own_licence(cut: Cut, source: str) -> Licence | None:
+    """The field `licence` of a cut or of what is said in it."""
+    holders = [getattr(cut, "custom", None), *(said.custom for said in cut.supervisions)]
+    named = (holder.get(field) for holder in holders if holder for field in _LICENCE_FIELDS)
+    name = next((str(value) for value in named if value), None)
+    return Licence(name, f"a field of {source}") if name else None
+
+
+def _licence_beside(manifest: Path) -> Licence:
+    """What a LICENSE file in the manifest's folder says: the first name after `License:`, or its first line."""
+    folder = manifest if manifest.is_dir() else manifest.parent
+    files = sorted(path for path in folder.glob("LICEN[CS]E*") if path.is_file())
+    if not files:
+        return Licence(UNKNOWN, f"no LICENSE beside {manifest.name}")
+    text = files[0].read_text(encoding="utf-8", errors="replace")
+    named = list(dict.fromkeys(name.strip() for name in _LICENCE_LINE.findall(text)))
+    first = next((line.strip() for line in text.splitlines() if line.strip()), UNKNOWN)
+    name = named[0] + " (the file names others too)" * (len(named) > 1) if named else first[:80]
+    return Licence(name, str(files[0]))

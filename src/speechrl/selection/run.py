@@ -1,0 +1,142 @@
+"""The whole of `speechrl data select`: listen, ask, measure, leave out, choose, write, and say what was done."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from speechrl.config.load import show
+from speechrl.errors import DataError
+from speechrl.models.load import load_model
+from speechrl.report.writers import write_atomically, write_json
+from speechrl.rewards.base import RewardMixer
+from speechrl.rewards.scorers.recogniser import load_recogniser_judge
+from speechrl.selection.card import make_card, write_card
+from speechrl.selection.held_out import HeldOut
+from speechrl.selection.judges import ask_judges
+from speechrl.selection.keywords import find_keywords
+from speechrl.selection.manifests import write_subset
+from speechrl.selection.pool import read_pool
+from speechrl.selection.probe import probe
+from speechrl.selection.rules import choose, find_dropped
+from speechrl.selection.utterances import describe, find_reference
+from speechrl.selection.verdicts import find_consensus
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    import torch
+
+    from speechrl.config.selection import SelectionConfig
+    from speechrl.models.base import SpeechModel
+    from speechrl.rewards.scorers.recogniser import Recogniser
+    from speechrl.selection.pool import Item
+    from speechrl.selection.probe import Progress
+    from speechrl.selection.utterances import Utterance
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What was chosen.
+
+    Attributes:
+        utterances: The whole pool.
+        dropped: Key -> why no subset takes it.
+        subsets: Name -> utterances, `mixed` among them.
+        card: The content of `card.json`.
+    """
+
+    utterances: Sequence[Utterance]
+    dropped: Mapping[str, str]
+    subsets: Mapping[str, Sequence[Utterance]]
+    card: Mapping[str, Any]
+
+
+def select(
+    config: SelectionConfig,
+    model_path: str,
+    manifests: Sequence[str],
+    folder: Path,
+    device: torch.device,
+    progress: Progress,
+    *,
+    load: Callable[[str], SpeechModel] = load_model,
+    load_judge: Callable[..., Recogniser] = load_recogniser_judge,
+) -> Selection:
+    """Choose data for reinforcement learning, and write it to `folder`.
+
+    What took long (decoding, judges) is kept there in shards and not done again; all else is made anew. Files:
+    `selection.yaml`, `utterances.jsonl`, `subsets/NAME.jsonl`, `card.md`, `card.json`, `pictures/`.
+
+    Args:
+        config: The rules.
+        model_path: The model to be trained.
+        manifests: The pool.
+        folder: Where everything goes.
+        device: Where to decode.
+        progress: Is told.
+        load: Loads the model.
+        load_judge: Loads a judge.
+
+    Raises:
+        DataError: A manifest cannot be used, or nothing is left of the pool.
+        SpeechRLError: A model, judge or reward fails.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    pool = read_pool(manifests, labelled=config.labels == "given")
+    # Before hours of decoding: a test set that cannot be read, a reward that is misspelt.
+    held_out = HeldOut(config.never)
+    with RewardMixer(config.rewards) as rewards:
+        heard = probe(load(model_path), pool, config.probe, config.seed, folder, device, progress)
+        opinions = ask_judges(pool, config.judges, folder, progress, load_judge)
+        judges = config.judges
+        agreed = {
+            item.key: find_consensus(opinions[item.key], item.language, judges.agree, judges.quorum)
+            for item in pool
+        }
+        references = {
+            item.key: (find_reference(item, agreed[item.key], config), item.language) for item in pool
+        }
+        keywords = find_keywords(references, config.keywords, {item.key: item.keywords for item in pool})
+        utterances = describe(pool, heard, opinions, agreed, keywords, rewards, config)
+    dropped = find_dropped(utterances, config, held_out.reason)
+    kept = [one for one in utterances if one.key not in dropped]
+    if not kept:
+        raise DataError(
+            f"nothing is left of {len(pool)} utterances: {', '.join(sorted(set(dropped.values())))}; "
+            "look at never, exclude and labels"
+        )
+    subsets = choose(kept, config)
+    write_atomically(folder / "selection.yaml", show(config))
+    _write(folder, pool, utterances, dropped, subsets)
+    card, pictures = make_card(config, model_path, manifests, pool, utterances, dropped, subsets)
+    write_json(folder / "card.json", card)
+    write_card(folder, card, pictures)
+    return Selection(utterances, dropped, subsets, card)
+
+
+def _write(
+    folder: Path,
+    pool: Sequence[Item],
+    utterances: Sequence[Utterance],
+    dropped: Mapping[str, str],
+    subsets: Mapping[str, Sequence[Utterance]],
+) -> None:
+    """`utterances.jsonl` with a line an utterance, and the subsets."""
+    homes: dict[str, list[str]] = {}
+    for name, chosen in subsets.items():
+        for one in chosen:
+            homes.setdefault(one.key, []).append(name)
+    lines = (
+        {**asdict(one), "dropped": dropped.get(one.key), "subsets": homes.get(one.key, [])}
+        for one in utterances
+    )
+    write_atomically(
+        folder / "utterances.jsonl",
+        "".join(json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n" for line in lines),
+    )
+    items = {item.key: item for item in pool}
+    for name, chosen in subsets.items():
+        write_subset(folder / "subsets" / f"{name}.jsonl", chosen, items, folder / "audio")

@@ -1,0 +1,220 @@
+"""Everything that is known of an utterance when rules look at it."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from dataclasses import dataclass
+from itertools import combinations
+from statistics import fmean, stdev
+from typing import TYPE_CHECKING
+
+from speechrl.rewards.asr import asr_metrics
+from speechrl.selection.verdicts import find_verdict, mutual_error_rate
+from speechrl.text.loops import find_loops, unsupported_loops
+from speechrl.text.normalise import tokens
+from speechrl.types import Ending, Output, Prompt, Score, ScoreStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from speechrl.config.selection import SelectionConfig, Verdict
+    from speechrl.rewards.base import RewardMixer
+    from speechrl.selection.pool import Item
+    from speechrl.selection.probe import Heard
+    from speechrl.selection.verdicts import Consensus
+
+ERRORS = ("substitutions", "deletions", "insertions")
+
+
+@dataclass(frozen=True, slots=True)
+class Utterance:
+    """An utterance as rules see it: a line of `utterances.jsonl`. What cannot be known is None, and meets no range.
+
+    Attributes:
+        key: `pool.Item.key`.
+        source: Manifest.
+        label: The manifest's text; None where it is not to be used.
+        reference: The label, or the judges' consensus; None where there is neither.
+        hypothesis: The model's, greedy.
+        opinions: Judge -> text.
+        consensus: What the judges agree on.
+        verdict: `verdicts.find_verdict`.
+        judge_gap: Mutual error rate of hypothesis and consensus.
+        wer: Error rate of the hypothesis against the reference: `errors`, `insertions` among them, in `words`.
+        difficulty: Mean over the samples of their error rate, each at most 1; `band` is its place among `bands`.
+        reward_mean: Of the samples; `reward_std` with ddof 1. `rewards` are their rewards; failed ones are left out.
+        spread: Two samples earn different rewards.
+        entropy: `probe.Heard.entropy`.
+        disagreement: Mean mutual error rate of all pairs of samples, each at most 1.
+        length_ratio: Tokens of the hypothesis / tokens of the reference.
+        loop: The hypothesis repeats itself beyond the reference; without one, at all.
+        hallucination: The hallucination reward finds something; without a reference, a loop.
+        loop_share: Share of samples that loop; `hallucination_share` likewise.
+        repeated: The reference itself has a loop.
+        speechless: The reference has no words.
+        words_per_second: Reference tokens / seconds.
+        keywords: `keyword_count` is their number.
+    """
+
+    key: str
+    id: str
+    source: str
+    language: str
+    duration_s: float
+    pause_s: float
+    audio: str
+    label: str | None
+    reference: str | None
+    hypothesis: str
+    opinions: Mapping[str, str]
+    consensus: str | None
+    verdict: Verdict
+    judge_gap: float | None
+    wer: float | None
+    words: int | None
+    errors: int | None
+    insertions: int | None
+    difficulty: float | None
+    band: int | None
+    rewards: tuple[float, ...]
+    reward_mean: float | None
+    reward_std: float | None
+    spread: bool | None
+    entropy: float
+    disagreement: float
+    length_ratio: float | None
+    loop: bool
+    hallucination: bool
+    loop_share: float
+    hallucination_share: float | None
+    repeated: bool | None
+    speechless: bool | None
+    words_per_second: float | None
+    keywords: tuple[str, ...]
+    keyword_count: int
+
+
+def describe(
+    items: Sequence[Item],
+    heard: Mapping[str, Heard],
+    opinions: Mapping[str, Mapping[str, str]],
+    agreed: Mapping[str, Consensus | None],
+    keywords: Mapping[str, tuple[str, ...]],
+    rewards: RewardMixer,
+    config: SelectionConfig,
+) -> list[Utterance]:
+    """Measure every utterance.
+
+    Args:
+        items: The pool.
+        heard: What the model made of it, by key.
+        opinions: What judges made of it, by key.
+        agreed: What they agree on, by key.
+        keywords: By key.
+        rewards: What samples earn; they see texts, no audio.
+        config: Thresholds and bands.
+
+    Raises:
+        RewardError: Too many rewards could not be computed.
+    """
+    return [
+        _describe(
+            item, heard[item.key], opinions[item.key], agreed[item.key], keywords[item.key], rewards, config
+        )
+        for item in items
+    ]
+
+
+def find_reference(item: Item, agreed: Consensus | None, config: SelectionConfig) -> str | None:
+    """What an utterance is held to: its label, or with `labels: judges` what the judges agree on."""
+    if config.labels == "given":
+        return item.text
+    return agreed.text if agreed else None
+
+
+def _describe(
+    item: Item,
+    heard: Heard,
+    opinions: Mapping[str, str],
+    consensus: Consensus | None,
+    keywords: tuple[str, ...],
+    rewards: RewardMixer,
+    config: SelectionConfig,
+) -> Utterance:
+    language = item.language
+    label = item.text if config.labels == "given" else None
+    verdict = find_verdict(heard.hypothesis, label, opinions, consensus, language, config.judges.differ)
+    agreed = consensus.text if consensus else None
+    reference = find_reference(item, consensus, config)
+    scores = _score(item, heard, reference, keywords, rewards)
+    good = [score for score in scores if score.status is ScoreStatus.OK]
+    totals = tuple(round(score.total, 6) for score in good)
+    rates = [min(1.0, score.metrics["wer"]) for score in good]
+    difficulty = round(fmean(rates), 6) if rates else None
+    found = None if reference is None else asr_metrics(reference, heard.hypothesis, language)
+    words = None if reference is None else tokens(reference, language)
+    loops = [_loops(reference, text, language) for text in (heard.hypothesis, *heard.samples)]
+    if found is not None:
+        loops = [bool(found["loop"]), *(bool(score.metrics["loop"]) for score in good)]
+    return Utterance(
+        key=item.key,
+        id=item.cut.id,
+        source=item.source,
+        language=language,
+        duration_s=heard.duration_s,
+        pause_s=heard.pause_s,
+        audio=heard.audio,
+        label=label,
+        reference=reference,
+        hypothesis=heard.hypothesis,
+        opinions=dict(opinions),
+        consensus=agreed,
+        verdict=verdict,
+        judge_gap=None if agreed is None else round(mutual_error_rate(heard.hypothesis, agreed, language), 6),
+        wer=None if found is None else round(found["wer"], 6),
+        words=None if words is None else len(words),
+        errors=None if found is None else int(sum(found[kind] for kind in ERRORS)),
+        insertions=None if found is None else int(found["insertions"]),
+        difficulty=difficulty,
+        band=None if difficulty is None else bisect_right(config.bands, difficulty),
+        rewards=totals,
+        reward_mean=round(fmean(totals), 6) if totals else None,
+        reward_std=round(stdev(totals), 6) if len(totals) > 1 else None,
+        spread=min(totals) < max(totals) if len(totals) > 1 else None,
+        entropy=heard.entropy,
+        disagreement=_disagreement(heard.samples, language),
+        length_ratio=round(len(tokens(heard.hypothesis, language)) / len(words), 6) if words else None,
+        loop=loops[0],
+        hallucination=loops[0] if found is None else bool(found["hallucination"]),
+        loop_share=fmean(loops[1:]) if len(loops) > 1 else 0.0,
+        hallucination_share=fmean(score.metrics["hallucination"] for score in good) if good else None,
+        repeated=None if words is None else bool(find_loops(words)),
+        speechless=None if words is None else not words,
+        words_per_second=None if words is None else round(len(words) / max(heard.duration_s, 1e-3), 4),
+        keywords=keywords,
+        keyword_count=len(keywords),
+    )
+
+
+def _score(
+    item: Item, heard: Heard, reference: str | None, keywords: tuple[str, ...], rewards: RewardMixer
+) -> list[Score]:
+    """The samples' scores; none without a reference."""
+    if reference is None:
+        return []
+    prompt = Prompt(item.cut.id, "asr", reference, item.language, keywords)
+    outputs = [
+        Output(text, Ending(ending), length)
+        for text, ending, length in zip(heard.samples, heard.endings, heard.lengths, strict=True)
+    ]
+    (scores,) = rewards.score([outputs], [prompt])
+    return scores
+
+
+def _loops(reference: str | None, text: str, language: str) -> bool:
+    return bool(unsupported_loops(tokens(reference or "", language), tokens(text, language)))
+
+
+def _disagreement(samples: Sequence[str], language: str) -> float:
+    pairs = [min(1.0, mutual_error_rate(one, other, language)) for one, other in combinations(samples, 2)]
+    return round(fmean(pairs), 6)
