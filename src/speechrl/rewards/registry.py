@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_type_hints
 from pydantic import TypeAdapter, ValidationError
 
 from speechrl.errors import ConfigError
-from speechrl.rewards import asr, tts, tts_judges
+from speechrl.rewards import asr, asr_support, tts, tts_judges
 from speechrl.rewards.forms import BatchReward, GroupReward, OutputReward
 from speechrl.rewards.scorers import Window
 from speechrl.rewards.verdict import Verdict
@@ -82,6 +82,7 @@ REWARDS: dict[str, Reward] = {
     "keywords": Reward(asr.keywords_term),
     "language": Reward(asr.language_term, penalty=True, span=_fault),
     "silence": Reward(asr.silence_term),
+    "unsupported": Reward(asr_support.UnsupportedWords, form="batch", penalty=True, span=_fault),
     "recogniser": Reward(tts_judges.RecogniserAccuracy, "tts", "worker", hears=True, span=_floored),
     "recogniser_nll": Reward(tts_judges.RecogniserLikelihood, "tts", "worker", hears=True),
     "token_accuracy": Reward(tts_judges.TokenAccuracy, "tts", "batch", span=_floored),
