@@ -121,7 +121,7 @@ def _likeness(a: str, b: str) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Grade:
-    """How a detector did: of all findings, how many are right (precision); of all that is to be found, how much (recall).
+    """How a detector did: the right ones of its findings (precision), the found ones of all there are (recall).
 
     Each is None where there is nothing to divide by.
     """

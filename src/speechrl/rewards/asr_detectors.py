@@ -1,12 +1,12 @@
 """Detectors of hallucination: which words of a hypothesis, or whether the whole, nobody said.
 
-Plain functions, in families by what they need; `benchmarks/hallucination_detectors.py` measures them against each other.
+Plain functions, in families by what they need. `benchmarks/hallucination_detectors.py` measures them.
 
 | needs | detectors |
 |---|---|
 | the text alone | `looping_words` without a reference, `compression_ratio` |
 | the reference | `looping_words`, `inserted_words` |
-| the sound | `words_a_second`; `unsupported_words` over CTC posteriors; `inserted_words` against a second recogniser's text |
+| the sound | `words_a_second`, `unsupported_words`, and `inserted_words` against a second recogniser's text |
 
 What judges words gives one flag a word of `words_of(hypothesis)`; what judges the whole gives a number to compare
 with a limit.

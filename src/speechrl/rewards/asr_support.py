@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from speechrl.errors import ConfigError
 from speechrl.rewards.asr_detectors import unsupported_words
-from speechrl.rewards.asr_hallucination import Penalty
 from speechrl.rewards.verdict import Verdict, failed
 
 if TYPE_CHECKING:
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from speechrl.models.asr.recogniser import Recogniser
+    from speechrl.rewards.asr_hallucination import Penalty
     from speechrl.types import Output, Prompt
 
 LISTENER = "package:starter/asr"

@@ -14,6 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from speechrl.errors import ConfigError
 from speechrl.rewards import asr, asr_support, tts, tts_judges
+from speechrl.rewards.asr_hallucination import Penalty
 from speechrl.rewards.forms import BatchReward, GroupReward, OutputReward
 from speechrl.rewards.scorers import Window
 from speechrl.rewards.verdict import Verdict
@@ -178,6 +179,7 @@ def _check_options(name: str, reward: Reward, options: Mapping[str, object]) -> 
         "Verdict": Verdict,
         "Unit": Unit,
         "Window": Window,
+        "Penalty": Penalty,
     }
     hints = get_type_hints(function.__init__ if inspect.isclass(function) else function, names)
     for key, value in options.items():

@@ -31,7 +31,7 @@ DEFAULT_LANGUAGE = "en"
 
 
 def all_rewards() -> RewardsConfig:
-    """Every built-in reward of recognisers that reads texts alone, with weight 1; a failed one never stops the others."""
+    """Every built-in reward of recognisers that reads texts alone, weight 1; a failed one never stops the others."""
     names = [name for name in rewards_of("asr") if REWARDS[name].form == "output"]
     return RewardsConfig(terms=[RewardConfig(name=name) for name in names], max_failed_share=1.0)
 

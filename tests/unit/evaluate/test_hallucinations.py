@@ -18,7 +18,10 @@ def test_the_truth_has_no_label_whatever_its_case_and_punctuation() -> None:
 
 
 def test_a_run_that_nobody_said_is_labelled() -> None:
-    assert labelled(SAID, "please hold the line over the old hill while i try that extension") == "over the old hill"
+    assert (
+        labelled(SAID, "please hold the line over the old hill while i try that extension")
+        == "over the old hill"
+    )
 
 
 def test_two_words_too_many_are_errors_and_no_run() -> None:
