@@ -2,9 +2,10 @@
 
     python benchmarks/hallucination_set.py --work DIR
 
-For each set of `SETS`, `DIR/NAME.jsonl` holds what the recogniser writes of each item, greedy and (in long audio and in
-noise) sampled at temperature 1, and `DIR/NAME.npz` what its CTC head hears: log-probabilities by item. A set that is
-there is not made again. The test split is never read.
+For each set of `SETS`, `DIR/NAME.jsonl` holds what the recogniser writes of each item, greedy and (in long audio, in
+noise and on silence) sampled at temperature 1, and `DIR/NAME.npz` what its CTC head hears: log-probabilities by item.
+`DIR/NAME.speech.json` holds seconds of speech, `DIR/NAME.JUDGE.json` what a second recogniser hears, `DIR/cost.json`
+CPU seconds per hour of audio. What is there is not made again. The test split is never read.
 """
 
 from __future__ import annotations
@@ -21,11 +22,13 @@ import torch
 from speechrl.data.derive import read_set
 from speechrl.data.prompts import to_prompt
 from speechrl.models.load import load_model
+from speechrl.rewards.asr_detectors import speech_s
+from speechrl.rewards.scorers.recogniser import load_recogniser_judge
 from speechrl.rollout.base import SamplingParams
 from speechrl.rollout.torch_engine import TorchEngine
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from speechrl.models.asr.recogniser import Recogniser
     from speechrl.types import Prompt
@@ -43,6 +46,8 @@ SETS = {
     "train-noise": "train.jsonl#noise@3",
 }
 SAMPLED = ("long", "noise", "silence")
+JUDGED = ("long", "silence")
+TIMED = "dev-long"
 SEED = 7
 BATCH = 16
 MAX_TOKENS = 300
@@ -95,11 +100,55 @@ def make(work: Path) -> None:
         print(f"{name}: {len(found)} items, {time.process_time() - began:.0f} s of CPU", flush=True)
 
 
+def listen(work: Path, judge: str) -> None:
+    """Measure speech time, ask a second recogniser, and note what each way of listening costs."""
+    costs = json.loads((work / "cost.json").read_text()) if (work / "cost.json").exists() else {}
+    ears: dict[str, Callable[[list[Prompt]], list[object]]] = {}
+    if "support" not in costs:
+        model: Recogniser = load_model(MODEL)  # type: ignore[assignment]
+        prompts = read(TIMED)
+        began = time.process_time()
+        for prompt in prompts:
+            model.ctc_logprobs(model.encode([prompt])[0])
+        costs["support"] = per_hour(time.process_time() - began, prompts)
+    ears["speech"] = lambda prompts: [
+        speech_s(p.audio, p.sample_rate_hz) for p in prompts if p.audio is not None
+    ]
+    if judge:
+        second = load_recogniser_judge(judge, window="short")
+        ears[judge] = lambda prompts: [
+            second.transcribe([(p.audio, p.sample_rate_hz)])[0] for p in prompts if p.audio is not None
+        ]
+    for name in SETS:
+        if not (work / f"{name}.jsonl").exists():
+            continue
+        for ear, hear in ears.items():
+            target = work / f"{name}.{ear}.json"
+            if target.exists() or (ear == judge and not name.endswith(JUDGED)):
+                continue
+            prompts = read(name)
+            began = time.process_time()
+            heard = hear(prompts)
+            if name == TIMED:
+                costs[ear] = per_hour(time.process_time() - began, prompts)
+            target.write_text(json.dumps(dict(zip((p.id for p in prompts), heard, strict=True))))
+            print(f"{target.name}: {time.process_time() - began:.1f} s of CPU", flush=True)
+    (work / "cost.json").write_text(json.dumps(costs))
+
+
+def per_hour(seconds: float, prompts: Sequence[Prompt]) -> float:
+    """CPU seconds per hour of audio."""
+    return seconds / sum(prompt.duration_s for prompt in prompts) * 3600
+
+
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--work", type=Path, required=True, help="folder that keeps the answers")
-    make(parser.parse_args().work)
+    parser.add_argument("--judge", default="moonshine-tiny", help="second recogniser; empty for none")
+    chosen = parser.parse_args()
+    make(chosen.work)
+    listen(chosen.work, chosen.judge)
 
 
 if __name__ == "__main__":

@@ -9,22 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-from rapidfuzz.distance import Levenshtein
-
 from speechrl.evaluate.bootstrap import Interval, interval
-from speechrl.rewards.asr_detectors import words_of
+from speechrl.text.made_up import made_up_words, words_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
 MIN_RUN = 3
 """Words in a row that make a hallucination where somebody speaks; over silence every word is one."""
-ALIKE = 0.5
-"""Words whose letters agree to this share are one word misheard."""
-GARBLED = 0.4
-"""A run whose letters agree to this share with the letters that it stands for is misheard speech, no hallucination."""
-_LEFT_OUT = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,67 +48,16 @@ class Labelled:
 
 
 def label_words(reference: str, hypothesis: str, min_run: int = MIN_RUN) -> tuple[bool, ...]:
-    """Which words of a hypothesis nobody said, from an alignment that knows misheard words from made-up ones.
+    """Which words of a hypothesis nobody said, by `text.made_up.made_up_words` against the reference.
 
-    Replacing a word costs 2 x the share of letters that differ, a word too many or too few costs 1: so `shake` answers
-    `sheikh`, but `again` does not answer `try`, which a plain word alignment would call a substitution. Between two
-    words that answer, at least `min_run` others are a hallucination, unless their letters are near those of the words
-    that they stand for. Over silence every word is one.
+    Over silence every word is one, however few they are.
 
     Args:
         reference: What is said; empty for silence.
         hypothesis: Text to label.
         min_run: Shortest run.
     """
-    truth, words = words_of(reference), words_of(hypothesis)
-    if not truth:
-        return (True,) * len(words)
-    flags = [False] * len(words)
-    for spoken, written in _unanswered(truth, words):
-        garbled = _likeness("".join(truth[i] for i in spoken), "".join(words[i] for i in written)) >= GARBLED
-        if len(written) >= min_run and not garbled:
-            for index in written:
-                flags[index] = True
-    return tuple(flags)
-
-
-def _unanswered(truth: Sequence[str], words: Sequence[str]) -> Iterator[tuple[list[int], list[int]]]:
-    """(indices in the truth, indices in the words) of the stretches between words that answer each other."""
-    rows, columns = len(truth), len(words)
-    replace = np.array([[_replacing(a, b) for b in words] for a in truth]).reshape(rows, columns)
-    costs = np.zeros((rows + 1, columns + 1))
-    costs[:, 0], costs[0] = _LEFT_OUT * np.arange(rows + 1), _LEFT_OUT * np.arange(columns + 1)
-    for row in range(rows):
-        for column in range(columns):
-            costs[row + 1, column + 1] = min(
-                costs[row, column] + replace[row, column],
-                costs[row, column + 1] + _LEFT_OUT,
-                costs[row + 1, column] + _LEFT_OUT,
-            )
-    spoken: list[int] = []
-    written: list[int] = []
-    row, column = rows, columns
-    while row or column:
-        if row and column and costs[row, column] == costs[row - 1, column - 1] + replace[row - 1, column - 1]:
-            row, column = row - 1, column - 1
-            yield spoken[::-1], written[::-1]
-            spoken, written = [], []
-        elif column and costs[row, column] == costs[row, column - 1] + _LEFT_OUT:
-            column -= 1
-            written.append(column)
-        else:
-            row -= 1
-            spoken.append(row)
-    yield spoken[::-1], written[::-1]
-
-
-def _replacing(a: str, b: str) -> float:
-    likeness = _likeness(a, b)
-    return 2 * (1 - likeness) if likeness >= ALIKE else float("inf")
-
-
-def _likeness(a: str, b: str) -> float:
-    return float(Levenshtein.normalized_similarity(a, b))
+    return made_up_words(reference, hypothesis, min_run if words_of(reference) else 1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,8 @@ Plain functions, in families by what they need. `benchmarks/hallucination_detect
 | needs | detectors |
 |---|---|
 | the text alone | `looping_words` without a reference, `compression_ratio` |
-| the reference | `looping_words`, `inserted_words` |
-| the sound | `words_a_second`, `unsupported_words`, and `inserted_words` against a second recogniser's text |
+| the reference | `looping_words`, `inserted_words`, `text.made_up.made_up_words` |
+| the sound | `words_a_second`, `unsupported_words`, and `made_up_words` against what another recogniser hears |
 
 What judges words gives one flag a word of `words_of(hypothesis)`; what judges the whole gives a number to compare
 with a limit.
@@ -14,7 +14,6 @@ with a limit.
 
 from __future__ import annotations
 
-import re
 import zlib
 from itertools import groupby
 from typing import TYPE_CHECKING
@@ -24,6 +23,7 @@ import numpy as np
 from speechrl.models.asr.ctc_support import supported_words
 from speechrl.text.alignment import align
 from speechrl.text.loops import unsupported_loops
+from speechrl.text.made_up import words_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -39,12 +39,6 @@ SPEECH_ABOVE_FLOOR_DB = 9.0
 SPEECH_BELOW_PEAK_DB = 35.0
 QUIETEST_DB = -60.0
 LEAST_SPEECH_S = 0.2
-_WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)*")
-
-
-def words_of(text: str) -> list[str]:
-    """The words that flags are about: lower case, numbers as they stand, without punctuation but inside a word."""
-    return _WORD.findall(text.casefold().replace("\u2019", "'"))
 
 
 def looping_words(hypothesis: str, reference: str = "") -> Flags:
@@ -73,8 +67,7 @@ def compression_ratio(text: str) -> float:
 def inserted_words(truth: str, hypothesis: str, min_run: int) -> Flags:
     """Words beyond the truth's, where there are at least `min_run` between two right words.
 
-    The insertion-run rule of `asr_hallucination`, word by word. The truth is the reference, or what a second recogniser
-    wrote (agreement of systems, as arXiv 2509.18569 uses it to choose data).
+    The insertion-run rule of `asr_hallucination`, word by word.
 
     Args:
         truth: Text to compare with.

@@ -12,8 +12,8 @@ from speechrl.rewards.asr_detectors import (
     speech_s,
     unsupported_words,
     words_a_second,
-    words_of,
 )
+from speechrl.text.made_up import words_of
 
 RATE_HZ = 16_000
 

@@ -77,7 +77,7 @@ def test_what_cannot_work_is_refused_up_front(term: dict[str, object], message: 
 def test_every_option_of_the_table_is_accepted() -> None:
     options: dict[str, dict[str, object]] = {
         "accuracy": {"unit": "char", "floor": None},
-        "hallucination": {"mode": "add", "penalty": "span", "min_run": 3},
+        "hallucination": {"mode": "add", "penalty": "span", "min_run": 3, "insertions": "alike"},
         "keywords": {"view": "recall", "vocabulary": ["siri"]},
         "language": {"mode": "replace"},
         "silence": {},
