@@ -105,14 +105,16 @@ def unsupported_words(
         logprobs_TV: CTC log-probabilities of the sound, shape (frames, symbols + 1), the blank last.
         spell: A word -> its symbols; no symbols if the CTC's alphabet lacks it, and then it counts as supported.
         price: See `supported_words`.
-        min_run: Shortest run that counts; single words are often misheard by the CTC itself.
+        min_run: Shortest run that counts; single words are often misheard by the CTC itself. Where it hears nothing but
+            blanks, every word counts.
     """
     words = words_of(hypothesis)
     spelled = [tuple(spell(word)) for word in words]
     known = [index for index, symbols in enumerate(spelled) if symbols]
     kept = supported_words(logprobs_TV, [spelled[index] for index in known], price)
     left_out = {index for index, flag in zip(known, kept, strict=True) if not flag}
-    return long_runs([index in left_out for index in range(len(words))], min_run)
+    silent = bool((np.argmax(logprobs_TV, axis=1) == logprobs_TV.shape[1] - 1).all())
+    return long_runs([index in left_out for index in range(len(words))], 1 if silent else min_run)
 
 
 def long_runs(flags: Sequence[bool], min_run: int) -> Flags:

@@ -71,11 +71,11 @@ def test_span_follows_the_length(listener: Listener) -> None:
     assert score.total == pytest.approx(-3 / 4)
 
 
-def test_over_silence_any_text_of_the_run_length_is_punished(listener: Listener) -> None:
-    one, two = scores(saying("......"), "ab", "ab cd")
-    assert (one.total, two.total) == (0.0, -1.0)
-    (strict,) = scores(saying("......"), "ab", min_run=1)
-    assert strict.total == -1.0
+def test_over_silence_a_single_word_is_punished_and_elsewhere_a_run(listener: Listener) -> None:
+    (over_silence,) = scores(saying("......"), "ab", min_run=3)
+    assert over_silence.total == -1.0
+    two, three = scores(saying("..ab......"), "ab cd ef", "ab cd ef gh", min_run=3)
+    assert (two.total, three.total) == (0.0, -1.0)
 
 
 def test_what_the_speaker_repeats_is_right(listener: Listener) -> None:
