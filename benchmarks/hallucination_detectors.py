@@ -276,7 +276,7 @@ def figures(detector: Detector, cases: list[Case], settings: dict[str, float]) -
     seconds = time.process_time() - began
     clusters = [case.item.cluster for case in cases]
     whole = grade([(any(flags),) for flags in found], [(case.item.hallucinated,) for case in cases], clusters)
-    content: dict[str, Any] = {"hypotheses": asdict(whole), "seconds": round(seconds, 3)}
+    content: dict[str, Any] = {"hypotheses": asdict(whole), "judging_seconds": round(seconds, 3)}
     if detector.by_word:
         content["words"] = asdict(grade(found, [case.item.labels for case in cases], clusters))
     kinds = sorted({case.item.kind for case in cases})
