@@ -24,7 +24,7 @@ import json
 import random
 import sys
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -46,7 +46,7 @@ from speechrl.rewards.asr_hallucination import find_hallucinations
 from speechrl.text.made_up import made_up_words, words_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 ROOT = Path(__file__).resolve().parents[1]
 TOKENIZER = "package:starter/asr/tokenizer/tokenizer.json"
@@ -57,13 +57,33 @@ REPEATED = 3
 Flags = tuple[bool, ...]
 
 
+@cache
+def read_json(file: Path) -> dict[str, Any]:
+    """What hallucination_set.py noted of a set by item; nothing where it did not."""
+    return json.loads(file.read_text()) if file.exists() else {}
+
+
 @dataclass(frozen=True)
 class Sound:
-    """What was heard of a recording: CTC log-probabilities, seconds of speech, a second recogniser's text."""
+    """What was heard of a recording that is played some times over: CTC log-probabilities, and notes in files."""
 
+    id: str
     logprobs_TV: np.ndarray
-    speech_s: float | None
-    second: str | None
+    speech_file: Path
+    second_file: Path
+    times: int = 1
+
+    @property
+    def speech_s(self) -> float | None:
+        """Seconds of speech, where measured."""
+        seconds = read_json(self.speech_file).get(self.id)
+        return None if seconds is None else seconds * self.times
+
+    @property
+    def second(self) -> str | None:
+        """A second recogniser's text, where it was asked."""
+        text = read_json(self.second_file).get(self.id)
+        return None if text is None else " ".join([text] * self.times)
 
 
 @dataclass(frozen=True)
@@ -176,7 +196,7 @@ DETECTORS: dict[str, Detector] = {
         "sound",
         lambda c, run: unlike(c.sound.second, c, run),
         RUNS,
-        cost="second",
+        cost="moonshine-tiny",
         wants="second",
     ),
     "n-grams or insertion runs, or CTC support": Detector(
@@ -192,20 +212,16 @@ DETECTORS: dict[str, Detector] = {
 }
 
 
-def load(work: Path, split: str, judge: str) -> dict[str, list[tuple[dict[str, Any], Sound]]]:
+def load(
+    work: Path, split: str, kinds: Sequence[str], judge: str
+) -> dict[str, list[tuple[dict[str, Any], Sound]]]:
     """Rows and sounds by set; `dev-long` and the like."""
     found = {}
-    for file in sorted(work.glob(f"{split}-*.jsonl")):
-        rows = [json.loads(line) for line in file.read_text().splitlines()]
-        heard = np.load(file.with_suffix(".npz"))
-        speech, second = (
-            json.loads(path.read_text()) if path.exists() else {}
-            for path in (work / f"{file.stem}.speech.json", work / f"{file.stem}.{judge}.json")
-        )
-        found[file.stem] = [
-            (row, Sound(heard[row["id"]].astype(np.float32), speech.get(row["id"]), second.get(row["id"])))
-            for row in rows
-        ]
+    for name in (f"{split}-{kind}" for kind in kinds):
+        rows = [json.loads(line) for line in (work / f"{name}.jsonl").read_text().splitlines()]
+        notes = work / f"{name}.speech.json", work / f"{name}.{judge}.json"
+        heard = np.load(work / f"{name}.npz")
+        found[name] = [(row, Sound(row["id"], heard[row["id"]].astype(np.float32), *notes)) for row in rows]
     return found
 
 
@@ -242,11 +258,7 @@ def made(sets: dict[str, list[tuple[dict[str, Any], Sound]]], seed: int) -> list
         }
         for kind, (text, labels) in texts.items():
             cases.append(Case(Labelled(row["id"], row["id"], kind, reference, text, labels), sound))
-        thrice = Sound(
-            np.concatenate([sound.logprobs_TV] * REPEATED),
-            None if sound.speech_s is None else sound.speech_s * REPEATED,
-            None if sound.second is None else " ".join([sound.second] * REPEATED),
-        )
+        thrice = replace(sound, logprobs_TV=np.concatenate([sound.logprobs_TV] * REPEATED), times=REPEATED)
         text = " ".join(words * REPEATED)
         labels = (False,) * len(words) * REPEATED
         cases.append(Case(Labelled(row["id"], row["id"], "said three times", text, text, labels), thrice))
@@ -298,17 +310,12 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--work", type=Path, required=True, help="folder of hallucination_set.py")
+    parser.add_argument("--sets", nargs="+", default=["human", "long", "noise", "silence"])
     parser.add_argument("--judge", default="moonshine-tiny")
     parser.add_argument("--seed", type=int, default=SEED, help="of the made hypotheses")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks/results/hallucination_detectors.json")
     arguments = parser.parse_args()
-    costs = (
-        json.loads((arguments.work / "cost.json").read_text())
-        if (arguments.work / "cost.json").exists()
-        else {}
-    )
-    costs["second"] = costs.get(arguments.judge)
-    dev, train = (load(arguments.work, split, arguments.judge) for split in ("dev", "train"))
+    dev, train = (load(arguments.work, split, arguments.sets, arguments.judge) for split in ("dev", "train"))
     tuning = natural(dev) + made(dev, arguments.seed)
     held_out = {"natural": natural(train), "made": made(train, arguments.seed + 1)}
     rows: list[dict[str, Any]] = []
@@ -326,7 +333,6 @@ def main() -> None:
             "needs": detector.needs,
             "settings": best,
             "dev_f1": f1(detector, cases, best),
-            "listening_seconds_an_hour": costs.get(detector.cost) if detector.cost else 0.0,
         }
         for kind, members in held_out.items():
             own = usable(detector, members)
@@ -337,6 +343,10 @@ def main() -> None:
         print(summary(row), flush=True)
     from speechrl.report.environment import describe_environment
 
+    costs = read_json(arguments.work / "cost.json")
+    for row in rows:
+        ear = DETECTORS[row["detector"]].cost
+        row["listening_seconds_an_hour"] = costs.get(ear) if ear else 0.0
     environment = describe_environment()
     content = {
         "command": " ".join(["python benchmarks/hallucination_detectors.py", *sys.argv[1:]]),

@@ -82,13 +82,13 @@ def answers(model: Recogniser, name: str) -> Iterator[tuple[dict[str, object], n
             yield row, model.ctc_logprobs(context).numpy()
 
 
-def make(work: Path) -> None:
-    """Answer every set that is not on disk yet."""
+def make(work: Path, kinds: Sequence[str]) -> None:
+    """Answer every set of these kinds that is not on disk yet."""
     work.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
     model: Recogniser | None = None
     for name in SETS:
-        if (work / f"{name}.jsonl").exists():
+        if not name.endswith(tuple(kinds)) or (work / f"{name}.jsonl").exists():
             continue
         model = model or load_model(MODEL)  # type: ignore[assignment]
         began = time.process_time()
@@ -145,9 +145,12 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--work", type=Path, required=True, help="folder that keeps the answers")
+    parser.add_argument(
+        "--sets", nargs="+", default=["human", "long", "noise", "silence"], help="which kinds"
+    )
     parser.add_argument("--judge", default="moonshine-tiny", help="second recogniser; empty for none")
     chosen = parser.parse_args()
-    make(chosen.work)
+    make(chosen.work, chosen.sets)
     listen(chosen.work, chosen.judge)
 
 
