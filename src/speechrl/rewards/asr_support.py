@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from itertools import groupby
+from typing import TYPE_CHECKING, Literal
 
 from speechrl.errors import ConfigError
 from speechrl.rewards.asr_detectors import unsupported_words
 from speechrl.rewards.verdict import Verdict, failed
+from speechrl.text.made_up import made_up_words, words_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,8 +21,10 @@ if TYPE_CHECKING:
     from speechrl.rewards.asr_hallucination import Penalty
     from speechrl.types import Output, Prompt
 
+Witness = Literal["alignment", "transcript"]
+
 LISTENER = "package:starter/asr"
-PRICE = 5.0
+PRICE = 2.0
 MIN_RUN = 2
 
 
@@ -37,7 +41,7 @@ def support_penalty(flags: Sequence[bool], penalty: Penalty = "fixed") -> float:
 
 
 class UnsupportedWords:
-    """`support_penalty` of `asr_detectors.unsupported_words`; needs no reference, and logs `unsupported_share`.
+    """`support_penalty` of words that a frozen recogniser does not hear; needs no reference, logs `unsupported_share`.
 
     The listener never learns, so the policy cannot talk it round. It judges words of its own language and alphabet;
     others count as supported.
@@ -45,7 +49,9 @@ class UnsupportedWords:
     Args:
         model: Folder of a recogniser of speechrl, whose encoder, adapter and CTC head listen.
         penalty: See `support_penalty`.
-        price: See `ctc_support.supported_words`.
+        witness: `alignment` looks for each word in the sound (`asr_detectors.unsupported_words`); `transcript` compares
+            with what the CTC head writes by itself (`text.made_up.made_up_words`; `min_run` 3 was best there).
+        price: Of the alignment; see `ctc_support.supported_words`.
         min_run: Shortest run of unsupported words that counts.
 
     Raises:
@@ -58,6 +64,7 @@ class UnsupportedWords:
         *,
         model: str = LISTENER,
         penalty: Penalty = "fixed",
+        witness: Witness = "alignment",
         price: float = PRICE,
         min_run: int = MIN_RUN,
     ) -> None:
@@ -68,7 +75,7 @@ class UnsupportedWords:
         if not isinstance(loaded, Recogniser):
             raise ConfigError(f"reward 'unsupported': {model} has no CTC head; name a recogniser of speechrl")
         self._listener = loaded
-        self._penalty, self._price, self._min_run = penalty, price, min_run
+        self._penalty, self._witness, self._price, self._min_run = penalty, witness, price, min_run
 
     def judge(self, outputs: Sequence[Output], prompts: Sequence[Prompt]) -> list[Verdict]:
         """See `forms.Judge`; a prompt is heard once, however many outputs answer it."""
@@ -84,8 +91,12 @@ class UnsupportedWords:
         ]
 
     def _verdict(self, text: str, logprobs_TV: NDArray[np.floating]) -> Verdict:
-        symbols = partial(spell, self._listener)
-        flags = unsupported_words(text, logprobs_TV, symbols, self._price, self._min_run)
+        if self._witness == "transcript":
+            heard = transcript(self._listener, logprobs_TV)
+            flags = made_up_words(heard, text, self._min_run if words_of(heard) else 1)
+        else:
+            symbols = partial(spell, self._listener)
+            flags = unsupported_words(text, logprobs_TV, symbols, self._price, self._min_run)
         share = sum(flags) / max(len(flags), 1)
         return Verdict(support_penalty(flags, self._penalty), metrics={"unsupported_share": share})
 
@@ -97,6 +108,13 @@ def listen(recogniser: Recogniser, prompts: Sequence[Prompt]) -> list[NDArray[np
         ModelError: As `Recogniser.encode`.
     """
     return [recogniser.ctc_logprobs(context).numpy() for context in recogniser.encode(prompts)]
+
+
+def transcript(recogniser: Recogniser, logprobs_TV: NDArray[np.floating]) -> str:
+    """What the CTC head writes by itself: the best symbol of each frame, repeats joined, blanks dropped."""
+    best = [int(symbol) for symbol, _ in groupby(logprobs_TV.argmax(axis=1))]
+    blank = logprobs_TV.shape[1] - 1
+    return str(recogniser.tokenizer.decode([symbol for symbol in best if symbol != blank]))
 
 
 def spell(recogniser: Recogniser, word: str) -> list[int]:

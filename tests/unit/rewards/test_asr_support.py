@@ -22,7 +22,9 @@ class Listener(Recogniser):
     """Sample k of the audio is the symbol of frame k, heard at 97 %."""
 
     def __init__(self) -> None:
-        self.tokenizer = SimpleNamespace(unk_token_id=UNKNOWN)
+        self.tokenizer = SimpleNamespace(
+            unk_token_id=UNKNOWN, decode=lambda ids: " ".join(LETTERS[index] * 3 for index in ids)
+        )
         self.listened = 0
 
     def tokenize(self, text: str) -> list[int]:
@@ -76,6 +78,13 @@ def test_over_silence_a_single_word_is_punished_and_elsewhere_a_run(listener: Li
     assert over_silence.total == -1.0
     two, three = scores(saying("..ab......"), "ab cd ef", "ab cd ef gh", min_run=3)
     assert (two.total, three.total) == (0.0, -1.0)
+
+
+def test_the_other_witness_compares_with_what_is_heard(listener: Listener) -> None:
+    right, added = scores(saying("..a.b."), "aaa bbb", "aaa ccc ddd eee bbb", witness="transcript", min_run=3)
+    assert (right.total, added.total) == (0.0, -1.0)
+    (silent,) = scores(saying("......"), "aaa", witness="transcript", min_run=3)
+    assert silent.total == -1.0
 
 
 def test_what_the_speaker_repeats_is_right(listener: Listener) -> None:

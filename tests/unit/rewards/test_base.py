@@ -81,7 +81,14 @@ def test_every_option_of_the_table_is_accepted() -> None:
         "keywords": {"view": "recall", "vocabulary": ["siri"]},
         "language": {"mode": "replace"},
         "silence": {},
-        "unsupported": {"model": "folder", "penalty": "span", "price": 3.5, "min_run": 1, "mode": "replace"},
+        "unsupported": {
+            "model": "folder",
+            "penalty": "span",
+            "witness": "transcript",
+            "price": 3.5,
+            "min_run": 1,
+            "mode": "replace",
+        },
     }
     assert list(options) == rewards_of("asr")
     terms = [{"name": name, "options": chosen} for name, chosen in options.items()]
