@@ -349,7 +349,10 @@ def main() -> None:
         row["listening_seconds_an_hour"] = costs.get(ear) if ear else 0.0
     environment = describe_environment()
     content = {
-        "command": " ".join(["python benchmarks/hallucination_detectors.py", *sys.argv[1:]]),
+        # Where the answers lay is of no use to anybody else.
+        "command": " ".join(["python benchmarks/hallucination_detectors.py", *sys.argv[1:]]).replace(
+            str(arguments.work), "DIR"
+        ),
         "commit": environment["commit"],
         "machine": environment,
         "seeds": [arguments.seed],
