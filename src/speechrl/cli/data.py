@@ -1,4 +1,4 @@
-"""`speechrl data import|check|select`: from other people's manifests to rows that a run can trust and learn from."""
+"""`speechrl data`: from other people's manifests to rows that a run can trust and learn from, and new data from old."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 SELECT_CONFIG = "package:configs/data/select.yaml"
 
-app = typer.Typer(help="Import, check and choose data.", no_args_is_help=True)
+app = typer.Typer(help="Import, check, choose and make data.", no_args_is_help=True)
 
 Language = Annotated[str, typer.Option(help="Language of rows that do not say theirs (ISO 639-1)")]
 
@@ -138,3 +138,71 @@ def _told(card: Mapping[str, Any]) -> list[str]:
         wer = "" if row["wer"] is None else f", WER {row['wer']:.1%}"
         lines.append(f"{name}: {count(row['utterances'], 'utterance')}, {row['minutes']:.1f} minutes{wer}")
     return lines
+
+
+@app.command("augment")
+def augment_command(
+    manifest: Annotated[str, typer.Argument(help="Any manifest; `package:...` names one that ships")],
+    out: Annotated[Path, typer.Option(help="New folder for manifest.jsonl, audio/ and recipe.json")],
+    kind: Annotated[
+        list[str],
+        typer.Option(
+            help="long, noise, babble, telephone, speed, pauses, repeated or silence; several times for several"
+        ),
+    ],
+    seed: Annotated[int, typer.Option(min=0, help="Of all that is drawn")] = 1,
+    language: Language = "en",
+    json: Annotated[bool, typer.Option("--json", help="Print what recipe.json holds.")] = False,
+) -> None:
+    """Make new audio from old: written out to listen to and to train on, each row with how it was made."""
+    from speechrl.data.written import MANIFEST, write_derived
+
+    recipe = write_derived(manifest, kind, seed, out, language)
+    if json:
+        print_json(recipe)
+        return
+    for name, counts in recipe["by_kind"].items():
+        print_plain(f"{name}: {count(counts['rows'], 'row')}, {counts['seconds'] / 60:.1f} minutes")
+    print_plain(f"{out / MANIFEST}: {count(recipe['rows'], 'row')}")
+
+
+@app.command("texts")
+def texts_command(
+    pool: Annotated[str, typer.Argument(help="One text a line, or JSONL with `text`")],
+    out: Annotated[Path, typer.Option(help="JSONL to write")],
+    kind: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="repetition, twister, digits, abbreviations, code_switching or long; by default all but the last"
+        ),
+    ] = None,
+    each: Annotated[int, typer.Option(min=1, help="Most texts of one kind")] = 100,
+    without: Annotated[
+        list[str] | None, typer.Option(help="Texts that may not be chosen (test sets); as POOL")
+    ] = None,
+    voices: Annotated[
+        str, typer.Option(help="Manifest of reference voices, e.g. package:data/tts_en/voices.jsonl")
+    ] = "",
+    seed: Annotated[int, typer.Option(help="Of ties")] = 1,
+    language: Annotated[str, typer.Option(help="Language of the texts (ISO 639-1)")] = "en",
+    json: Annotated[bool, typer.Option("--json", help='Print {"texts", "rows", "by_kind"}.')] = False,
+) -> None:
+    """Choose texts that are hard to speak: repetition, tongue twisters, digits, abbreviations, mixed languages."""
+    from collections import Counter
+
+    from speechrl.data.texts import choose_texts, read_pool, write_texts
+    from speechrl.text.hard import RULES
+
+    kinds = kind or [name for name in RULES if name != "long"]
+    held_out = [text for path in without or [] for text in read_pool(path)]
+    chosen = choose_texts(read_pool(pool), kinds, each, seed, language, held_out)
+    if not chosen:
+        raise DataError(f"{pool}: no text is of the kinds {', '.join(kinds)}; give a larger pool")
+    write_texts(out, chosen, language, voices)
+    by_kind = Counter(item.kind for item in chosen)
+    if json:
+        print_json({"texts": out, "rows": len(chosen), "by_kind": by_kind})
+        return
+    for name in kinds:
+        print_plain(f"{name}: {count(by_kind[name], 'text')}")
+    print_plain(f"{out}: {count(len(chosen), 'text')}")

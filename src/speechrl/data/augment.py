@@ -8,8 +8,11 @@ import numpy as np
 from scipy.signal import butter, resample_poly, sosfilt
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
+QUIET_FRAME_S = 0.05
 TELEPHONE_RATE_HZ = 8_000
 TELEPHONE_BAND_HZ = (300.0, 3_400.0)
 
@@ -81,3 +84,24 @@ def telephone_band(audio_S: NDArray[np.float32], sample_rate_hz: int) -> NDArray
     band = butter(4, TELEPHONE_BAND_HZ, btype="bandpass", fs=TELEPHONE_RATE_HZ, output="sos")
     wide = resample_poly(sosfilt(band, narrow), sample_rate_hz, TELEPHONE_RATE_HZ)[: len(audio_S)]
     return cast("NDArray[np.float32]", np.pad(wide, (0, len(audio_S) - len(wide))).astype(np.float32))
+
+
+def babble_of(voices: Sequence[NDArray[np.float32]], samples: int) -> NDArray[np.float32]:
+    """Several clips at once, each repeated to the length and brought to the same power; silence without any."""
+    if not voices:
+        return np.zeros(samples, np.float32)
+    looped = [np.resize(voice, samples) for voice in voices]
+    level = [voice / max(float(np.sqrt(np.mean(voice**2))), 1e-6) for voice in looped]
+    return cast("NDArray[np.float32]", np.sum(level, axis=0, dtype=np.float32))
+
+
+def quietest_sample(audio_S: NDArray[np.float32], sample_rate_hz: int) -> int:
+    """Middle of the quietest 50 ms in the inner half of a clip, where a cut harms least; of a short one the middle."""
+    frame = round(QUIET_FRAME_S * sample_rate_hz)
+    quarter = len(audio_S) // 4
+    inner_S = audio_S[quarter : len(audio_S) - quarter]
+    frames_TF = inner_S[: len(inner_S) // frame * frame].reshape(-1, frame)
+    if len(frames_TF) < 2:
+        return len(audio_S) // 2
+    quiet = int(np.square(frames_TF, dtype=np.float64).sum(axis=1).argmin())
+    return quarter + quiet * frame + frame // 2

@@ -1,4 +1,4 @@
-"""Sets made from a manifest in memory: long items, noise, telephone band, silence. No audio of theirs is in git.
+"""Sets made from a manifest in memory: long items, noise, telephone band, pauses, silence ... None of it is in git.
 
 A set is named by its manifest and what is made of it, e.g. `data/asterisk_en/test.jsonl#long`:
 
@@ -6,48 +6,56 @@ A set is named by its manifest and what is made of it, e.g. `data/asterisk_en/te
 |---|---|
 | `#long` | items joined with pauses of 0.3 to 1.2 s into pieces of 15 to 40 s, each item used once |
 | `#noise` | every item under babble, pink noise or hum at 0 to 10 dB |
+| `#babble` | every item under the babble of four others at 0 to 10 dB |
 | `#telephone` | every item in a telephone's band, 300 to 3400 Hz at 8 kHz |
+| `#speed` | every item at a speed of 0.8 to 1.2 other than 1 |
+| `#pauses` | every item with a silent or noisy pause of 1.5 to 6 s before it, after it and inside |
+| `#repeated` | every item said two to four times in a row, and so its text |
 | `#silence` | 20 clips of silence, noise and hum of 2 to 10 s, with empty text |
 
 `#long@7` is the same made with seed 7: other joints, other noise, other ids. So a few recordings give many long items.
+What was drawn is kept with each item, under `made` of its supervision's `custom`; `data.written` writes it out.
 """
 
 from __future__ import annotations
 
-import io
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import numpy as np
-import soundfile as sf
-from lhotse import CutSet, Recording, SupervisionSegment
+from lhotse import CutSet
 
 from speechrl.config.load import resolve_path
-from speechrl.data.augment import add_noise, change_gain, make_noise, telephone_band
+from speechrl.data.augment import add_noise, babble_of, change_gain, make_noise, telephone_band
+from speechrl.data.distort import (
+    BABBLE_VOICES,
+    SNR_RANGE_DB,
+    at_speeds,
+    in_babble,
+    repeated,
+    with_pauses,
+)
 from speechrl.data.manifests import read_manifest
+from speechrl.data.memory import SAMPLE_RATE_HZ, audio_of, cut_in_memory
 from speechrl.data.prompts import to_prompt
 from speechrl.errors import DataError
 from speechrl.types import Prompt
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from lhotse.cut import Cut
-    from numpy.typing import NDArray
 
-SAMPLE_RATE_HZ = 16_000
 LONG_RANGE_S = (15.0, 40.0)
 LONG_TARGET_S = 30.0
 """A piece takes items until it is as long as a number drawn between the lower limit and this."""
 PAUSE_RANGE_S = (0.3, 1.2)
-SNR_RANGE_DB = (0.0, 10.0)
-BABBLE_VOICES = 4
 SILENT_CLIPS = 20
 SILENT_RANGE_S = (2.0, 10.0)
 
 
 def read_set(name: str | Path, seed: int = 0, language: str = "en", *, labelled: bool = True) -> CutSet:
-    """Read a manifest, or a set derived from one: `MANIFEST#long`, `#noise`, `#telephone`, `#silence`.
+    """Read a manifest, or a set derived from one: `MANIFEST#long`, or another ending of `KINDS`.
 
     `#KIND@SEED` takes its own seed in place of `seed`, and puts it into the ids. A `package:` path names what ships
     with speechrl. Without `labelled`, items need no text.
@@ -64,20 +72,11 @@ def read_set(name: str | Path, seed: int = 0, language: str = "en", *, labelled:
         made = read_set(f"{path}#{kind}", int(own_seed), language, labelled=labelled)
         return CutSet.from_cuts([_renamed(cut, f"{cut.id}@{own_seed}") for cut in made])
     cuts = read_manifest(resolve_path(path), language, labelled=labelled)
-    match kind:
-        case "":
-            return cuts
-        case "long":
-            return join_long(cuts, seed)
-        case "noise":
-            return in_noise(cuts, seed)
-        case "telephone":
-            return over_telephone(cuts)
-        case "silence":
-            return silence(
-                seed, language=cuts[0].supervisions[0].language if cuts[0].supervisions else language
-            )
-    raise DataError(f"{name}: unknown set #{kind}; known: #long, #noise, #telephone, #silence")
+    if not kind:
+        return cuts
+    if kind not in KINDS:
+        raise DataError(f"{name}: unknown set #{kind}; known: {', '.join(f'#{known}' for known in KINDS)}")
+    return KINDS[kind](cuts, seed)
 
 
 def read_sets(names: Sequence[str | Path], seed: int = 0, language: str = "en") -> CutSet:
@@ -136,24 +135,31 @@ def in_noise(cuts: CutSet, seed: int = 0) -> CutSet:
     prompts = [to_prompt(cut, SAMPLE_RATE_HZ) for cut in cuts]
     out = []
     for prompt in prompts:
-        audio_S = _audio(prompt)
+        audio_S = audio_of(prompt)
         kind = str(rng.choice(["babble", "pink", "hum"]))
         if kind == "babble":
             others = [prompts[i] for i in rng.permutation(len(prompts))[: BABBLE_VOICES + 1]]
-            noise_S = _babble([_audio(p) for p in others if p is not prompt][:BABBLE_VOICES], len(audio_S))
+            noise_S = babble_of(
+                [audio_of(p) for p in others if p is not prompt][:BABBLE_VOICES], len(audio_S)
+            )
         else:
             noise_S = make_noise(kind, len(audio_S), SAMPLE_RATE_HZ, rng)
-        mixed_S = add_noise(audio_S, noise_S, float(rng.uniform(*SNR_RANGE_DB)))
-        out.append(_to_cut(f"{prompt.id}-{kind}", mixed_S, prompt))
+        snr_db = float(rng.uniform(*SNR_RANGE_DB))
+        made = {"kind": "noise", "of": [prompt.id], "noise": kind, "snr_db": snr_db}
+        mixed_S = add_noise(audio_S, noise_S, snr_db)
+        out.append(cut_in_memory(f"{prompt.id}-{kind}", mixed_S, prompt, made))
     return CutSet.from_cuts(out)
 
 
 def over_telephone(cuts: CutSet) -> CutSet:
     """Narrow every item to a telephone's band."""
-    prompts = (to_prompt(cut, SAMPLE_RATE_HZ) for cut in cuts)
-    return CutSet.from_cuts(
-        [_to_cut(f"{p.id}-telephone", telephone_band(_audio(p), SAMPLE_RATE_HZ), p) for p in prompts]
-    )
+    out = []
+    for cut in cuts:
+        prompt = to_prompt(cut, SAMPLE_RATE_HZ)
+        narrow_S = telephone_band(audio_of(prompt), SAMPLE_RATE_HZ)
+        made = {"kind": "telephone", "of": [prompt.id]}
+        out.append(cut_in_memory(f"{prompt.id}-telephone", narrow_S, prompt, made))
+    return CutSet.from_cuts(out)
 
 
 def silence(seed: int = 0, language: str = "en") -> CutSet:
@@ -164,37 +170,26 @@ def silence(seed: int = 0, language: str = "en") -> CutSet:
         kind = ("zero", "white", "pink", "hum")[index % 4]
         samples = round(float(rng.uniform(*SILENT_RANGE_S)) * SAMPLE_RATE_HZ)
         audio_S = np.zeros(samples, np.float32)
+        made: dict[str, object] = {"kind": "silence", "of": [], "noise": kind}
         if kind != "zero":
             noise_S = make_noise(kind, samples, SAMPLE_RATE_HZ, rng)
-            audio_S = change_gain(noise_S, float(rng.uniform(-30.0, 0.0)))
+            gain_db = float(rng.uniform(-30.0, 0.0))
+            audio_S = change_gain(noise_S, gain_db)
+            made["gain_db"] = gain_db
         name = f"silence-{index:02d}-{kind}"
-        out.append(_to_cut(name, audio_S, Prompt(name, "asr", "", language)))
+        out.append(cut_in_memory(name, audio_S, Prompt(name, "asr", "", language), made))
     return CutSet.from_cuts(out)
 
 
-def _audio(prompt: Prompt) -> NDArray[np.float32]:
-    assert prompt.audio is not None
-    return prompt.audio
-
-
-def _babble(voices: Sequence[NDArray[np.float32]], samples: int) -> NDArray[np.float32]:
-    """Several clips at once, each repeated to the length and brought to the same power."""
-    if not voices:
-        return np.zeros(samples, np.float32)
-    looped = [np.resize(voice, samples) for voice in voices]
-    level = [voice / max(float(np.sqrt(np.mean(voice**2))), 1e-6) for voice in looped]
-    return cast("NDArray[np.float32]", np.sum(level, axis=0, dtype=np.float32))
-
-
 def _join(name: str, prompts: Sequence[Prompt], pauses_s: Sequence[float]) -> Cut:
-    parts = [_audio(prompts[0])]
+    parts = [audio_of(prompts[0])]
     for prompt, pause_s in zip(prompts[1:], pauses_s, strict=True):
-        parts += [np.zeros(round(pause_s * SAMPLE_RATE_HZ), np.float32), _audio(prompt)]
+        parts += [np.zeros(round(pause_s * SAMPLE_RATE_HZ), np.float32), audio_of(prompt)]
     keywords = dict.fromkeys(word for prompt in prompts for word in prompt.keywords)
     text = " ".join(prompt.text for prompt in prompts if prompt.text)
-    return _to_cut(
-        name, np.concatenate(parts), Prompt(name, "asr", text, prompts[0].language, tuple(keywords))
-    )
+    said = Prompt(name, "asr", text, prompts[0].language, tuple(keywords))
+    made = {"kind": "long", "of": [prompt.id for prompt in prompts], "pauses_s": list(pauses_s)}
+    return cut_in_memory(name, np.concatenate(parts), said, made)
 
 
 def _renamed(cut: Cut, name: str) -> Cut:
@@ -202,16 +197,19 @@ def _renamed(cut: Cut, name: str) -> Cut:
     return cut
 
 
-def _to_cut(name: str, audio_S: NDArray[np.float32], said: Prompt) -> Cut:
-    """A cut over 16-bit samples in memory; audio that would clip is made quieter."""
-    peak = float(np.max(np.abs(audio_S), initial=0.0))
-    data = io.BytesIO()
-    sf.write(data, audio_S / max(peak, 1.0), SAMPLE_RATE_HZ, format="WAV", subtype="PCM_16")
-    recording = Recording.from_bytes(data.getvalue(), name)
-    cut = recording.to_cut()
-    custom = {"keywords": list(said.keywords)}
-    supervision = SupervisionSegment(
-        name, name, 0.0, cut.duration, 0, said.text, said.language, custom=custom
-    )
-    cut.id, cut.supervisions = name, [supervision]
-    return cut
+def _silence(cuts: CutSet, seed: int) -> CutSet:
+    said = cuts[0].supervisions
+    return silence(seed, language=said[0].language if said else "en")
+
+
+KINDS: dict[str, Callable[[CutSet, int], CutSet]] = {
+    "long": join_long,
+    "noise": in_noise,
+    "babble": in_babble,
+    "telephone": lambda cuts, _seed: over_telephone(cuts),
+    "speed": at_speeds,
+    "pauses": with_pauses,
+    "repeated": repeated,
+    "silence": _silence,
+}
+"""What a set may be made into, by its ending."""

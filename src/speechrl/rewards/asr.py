@@ -8,7 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from speechrl.rewards.asr_hallucination import MIN_RUN_WORDS, Penalty, find_hallucinations, hallucination
+from speechrl.rewards.asr_hallucination import (
+    MIN_RUN_WORDS,
+    Insertions,
+    Penalty,
+    find_hallucinations,
+    hallucination,
+)
 from speechrl.text.alignment import align_texts
 from speechrl.text.language import match_language
 from speechrl.text.normalise import Unit, plain, tokens
@@ -152,10 +158,15 @@ def accuracy_term(
 
 
 def hallucination_term(
-    output: Output, prompt: Prompt, *, penalty: Penalty = "fixed", min_run: int = MIN_RUN_WORDS
+    output: Output,
+    prompt: Prompt,
+    *,
+    penalty: Penalty = "fixed",
+    min_run: int = MIN_RUN_WORDS,
+    insertions: Insertions = "excess",
 ) -> float:
     """`hallucination` for the mixer."""
-    return hallucination(prompt.text, output.text, prompt.language, penalty, min_run)
+    return hallucination(prompt.text, output.text, prompt.language, penalty, min_run, insertions)
 
 
 def keywords_term(

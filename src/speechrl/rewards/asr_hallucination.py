@@ -14,9 +14,11 @@ from typing import Literal
 from speechrl.text.alignment import align_texts
 from speechrl.text.language import MIN_LETTERS, foreign_letters, match_language, units_of
 from speechrl.text.loops import PHRASE_TOKENS, find_loops, unsupported_loops
+from speechrl.text.made_up import made_up_words
 from speechrl.text.normalise import is_by_character, normalise, plain, tokens
 
 Penalty = Literal["fixed", "span"]
+Insertions = Literal["excess", "alike"]
 HallucinationKind = Literal["on_silence", "loop", "insertion_run", "foreign_script", "translation"]
 
 MIN_RUN_WORDS = 4
@@ -46,6 +48,7 @@ def hallucination(
     language: str = "en",
     penalty: Penalty = "fixed",
     min_run: int = MIN_RUN_WORDS,
+    insertions: Insertions = "excess",
 ) -> float:
     """R2 of arXiv 2509.18569: 0 without hallucination, else -1 (`fixed`) or minus its share (`span`).
 
@@ -59,8 +62,9 @@ def hallucination(
         penalty: `fixed` as in the paper, `span` as in a sibling report (there the unit of length is unknown;
             here it is the share of the hypothesis).
         min_run: Words that make an insertion run.
+        insertions: See `find_hallucinations`.
     """
-    found = find_hallucinations(reference, hypothesis, language, min_run)
+    found = find_hallucinations(reference, hypothesis, language, min_run, insertions)
     if not found:
         return 0.0
     return -1.0 if penalty == "fixed" else -max(item.share for item in found)
@@ -68,14 +72,20 @@ def hallucination(
 
 @lru_cache(maxsize=8192)
 def find_hallucinations(
-    reference: str, hypothesis: str, language: str = "en", min_run: int = MIN_RUN_WORDS
+    reference: str,
+    hypothesis: str,
+    language: str = "en",
+    min_run: int = MIN_RUN_WORDS,
+    insertions: Insertions = "excess",
 ) -> tuple[Hallucination, ...]:
     """What in `hypothesis` has no support in `reference`, at most one finding a rule.
 
     - `on_silence`: words where the reference has none.
     - `loop`: a word or phrase, or letters inside a word, repeated beyond what the reference repeats
       (`text.loops`).
-    - `insertion_run`: between two right words at least `min_run` more words than the reference has there.
+    - `insertion_run`: between two right words at least `min_run` more words than the reference has there (`excess`);
+      or at least `min_run` words there that are like none of the reference (`alike`, see `text.made_up`), so that
+      made-up words in place of others count and misheard ones do not.
     - `foreign_script`: words in a script that neither the language nor the reference uses.
     - `translation`: the words that the reference lacks are in another language.
 
@@ -84,6 +94,7 @@ def find_hallucinations(
         hypothesis: What was recognised.
         language: ISO 639-1 code.
         min_run: Length of an insertion run in words, counted `CHARACTERS_PER_WORD` times in characters.
+        insertions: What makes an insertion run. Languages that count characters know `excess` only.
     """
     if not tokens(hypothesis, language):
         return ()
@@ -91,7 +102,11 @@ def find_hallucinations(
     looping = (Hallucination("loop", loop),) if loop else ()
     if not tokens(reference, language):
         return (Hallucination("on_silence", 1.0), *looping)
-    run = _insertion_share(reference, hypothesis, language, min_run)
+    if insertions == "alike" and not is_by_character(language):
+        flags = made_up_words(reference, hypothesis, min_run)
+        run = sum(flags) / max(len(flags), 1)
+    else:
+        run = _insertion_share(reference, hypothesis, language, min_run)
     foreign, translated = _strange_shares(reference, hypothesis, language)
     shares: dict[HallucinationKind, float] = {
         "insertion_run": run,

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal, get_type_hints
 from pydantic import TypeAdapter, ValidationError
 
 from speechrl.errors import ConfigError
-from speechrl.rewards import asr, tts, tts_judges
+from speechrl.rewards import asr, asr_support, tts, tts_judges
+from speechrl.rewards.asr_hallucination import Penalty
 from speechrl.rewards.forms import BatchReward, GroupReward, OutputReward
 from speechrl.rewards.scorers import Window
 from speechrl.rewards.verdict import Verdict
@@ -82,6 +83,7 @@ REWARDS: dict[str, Reward] = {
     "keywords": Reward(asr.keywords_term),
     "language": Reward(asr.language_term, penalty=True, span=_fault),
     "silence": Reward(asr.silence_term),
+    "unsupported": Reward(asr_support.UnsupportedWords, form="batch", penalty=True, span=_fault),
     "recogniser": Reward(tts_judges.RecogniserAccuracy, "tts", "worker", hears=True, span=_floored),
     "recogniser_nll": Reward(tts_judges.RecogniserLikelihood, "tts", "worker", hears=True),
     "token_accuracy": Reward(tts_judges.TokenAccuracy, "tts", "batch", span=_floored),
@@ -177,6 +179,7 @@ def _check_options(name: str, reward: Reward, options: Mapping[str, object]) -> 
         "Verdict": Verdict,
         "Unit": Unit,
         "Window": Window,
+        "Penalty": Penalty,
     }
     hints = get_type_hints(function.__init__ if inspect.isclass(function) else function, names)
     for key, value in options.items():

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from speechrl.config.schema import RewardConfig, RewardsConfig
 from speechrl.errors import DataError
 from speechrl.rewards.base import RewardMixer
-from speechrl.rewards.registry import rewards_of
+from speechrl.rewards.registry import REWARDS, rewards_of
 from speechrl.text.normalise import plain, primary_language
 from speechrl.types import Ending, Output, Prompt
 
@@ -31,8 +31,9 @@ DEFAULT_LANGUAGE = "en"
 
 
 def all_rewards() -> RewardsConfig:
-    """Every built-in reward of recognisers with weight 1; a failed one never stops the others."""
-    return RewardsConfig(terms=[RewardConfig(name=name) for name in rewards_of("asr")], max_failed_share=1.0)
+    """Every built-in reward of recognisers that reads texts alone, weight 1; a failed one never stops the others."""
+    names = [name for name in rewards_of("asr") if REWARDS[name].form == "output"]
+    return RewardsConfig(terms=[RewardConfig(name=name) for name in names], max_failed_share=1.0)
 
 
 def score_file(path: Path, rewards: RewardsConfig | None = None) -> list[dict[str, Any]]:

@@ -113,3 +113,46 @@ def test_select_refuses_bad_rules_and_bad_manifests_before_it_loads_a_model(
     missing = speechrl("data", "select", "nowhere", manifest, "--out", tmp_path / "out")
     assert missing.code == 3
     assert "row 2 (missing)" in missing.err
+
+
+def test_augment_writes_a_manifest_that_check_accepts(speechrl, manifest, tmp_path) -> None:
+    manifest.write_text('{"audio": "a.wav", "text": "hello you", "id": "a"}\n')
+    out = tmp_path / "made"
+    ended = speechrl(
+        "data",
+        "augment",
+        manifest,
+        "--out",
+        out,
+        "--kind",
+        "pauses",
+        "--kind",
+        "speed",
+        "--seed",
+        7,
+        "--json",
+    )
+    assert ended.code == 0
+    assert json.loads(ended.out)["by_kind"]["speed"]["rows"] == 1
+    rows = [json.loads(line) for line in (out / "manifest.jsonl").read_text().splitlines()]
+    assert [row["id"] for row in rows] == ["a-pauses@7", "a-speed@7"]
+    assert rows[1]["made"]["of"] == ["a"]
+    assert speechrl("data", "check", out / "manifest.jsonl").code == 0
+    again = speechrl("data", "augment", manifest, "--out", out, "--kind", "speed")
+    assert again.code == 3
+    assert "not empty" in again.err
+
+
+def test_texts_are_chosen_and_counted(speechrl, tmp_path) -> None:
+    pool = tmp_path / "pool.txt"
+    pool.write_text("Call 555 0199.\nVery, very slowly.\nThe meeting is at noon.\n")
+    out = tmp_path / "hard.jsonl"
+    ended = speechrl("data", "texts", pool, "--out", out, "--json")
+    assert json.loads(ended.out) == {
+        "texts": str(out),
+        "rows": 2,
+        "by_kind": {"repetition": 1, "digits": 1},
+    }
+    nothing = speechrl("data", "texts", pool, "--out", out, "--kind", "long")
+    assert nothing.code == 3
+    assert "no text is of the kinds long" in nothing.err

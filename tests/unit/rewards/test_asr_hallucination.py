@@ -84,3 +84,16 @@ def test_foreign_words_count_even_where_the_rest_is_right() -> None:
         "foreign_script",
         "translation",
     ]
+
+
+def test_runs_of_alike_insertions_know_made_up_words_from_misheard_ones() -> None:
+    reference = "please hold the line while i try that extension"
+    replaced = "please hold the line over seven green hills extension"
+    misheard = "please old a lime wile eye dry that extention"
+    assert hallucination(reference, replaced, min_run=3) == 0.0
+    assert hallucination(reference, replaced, min_run=3, insertions="alike") == -1.0
+    share = hallucination(reference, replaced, penalty="span", min_run=3, insertions="alike")
+    assert share == pytest.approx(-4 / 9)
+    assert hallucination(reference, misheard, min_run=3, insertions="alike") == 0.0
+    # Only `excess` is known where characters are counted.
+    assert hallucination("你好", "你好", "zh", insertions="alike") == 0.0

@@ -5,7 +5,7 @@ import pytest
 
 from speechrl.config.schema import RewardConfig, RewardsConfig
 from speechrl.errors import ConfigError, RewardError
-from speechrl.rewards.base import RewardMixer
+from speechrl.rewards.base import RewardMixer, check_rewards
 from speechrl.rewards.registry import REWARDS, Reward, rewards_of
 from speechrl.types import Ending, Output, Prompt, Score, ScoreStatus
 
@@ -77,13 +77,24 @@ def test_what_cannot_work_is_refused_up_front(term: dict[str, object], message: 
 def test_every_option_of_the_table_is_accepted() -> None:
     options: dict[str, dict[str, object]] = {
         "accuracy": {"unit": "char", "floor": None},
-        "hallucination": {"mode": "add", "penalty": "span", "min_run": 3},
+        "hallucination": {"mode": "add", "penalty": "span", "min_run": 3, "insertions": "alike"},
         "keywords": {"view": "recall", "vocabulary": ["siri"]},
         "language": {"mode": "replace"},
         "silence": {},
+        "unsupported": {
+            "model": "folder",
+            "penalty": "span",
+            "witness": "transcript",
+            "price": 3.5,
+            "min_run": 1,
+            "mode": "replace",
+        },
     }
     assert list(options) == rewards_of("asr")
-    RewardMixer(config(*({"name": name, "options": chosen} for name, chosen in options.items()))).close()
+    terms = [{"name": name, "options": chosen} for name, chosen in options.items()]
+    check_rewards(config(*terms), "asr")
+    # All but the last, which loads a model.
+    RewardMixer(config(*terms[:-1])).close()
 
 
 def test_a_failed_term_fails_the_score_and_never_counts_as_zero() -> None:

@@ -108,6 +108,24 @@ class Recogniser:
             for prompt, positions in zip(prompts, embeddings, strict=True)
         ]
 
+    @torch.no_grad()
+    def ctc_logprobs(self, context: Context) -> Tensor:
+        """What the adapter's CTC head hears: log-probabilities of text tokens in each position of the audio.
+
+        The head learned with the adapter and is as frozen in reinforcement learning, so it is a witness that the
+        policy cannot talk round.
+
+        Args:
+            context: From `encode`.
+
+        Returns:
+            Shape (positions, tokens + 1), float32, on the CPU; the blank is last.
+        """
+        ctc = self.encoder.adapter.ctc
+        heard_TD = context.embeddings_TD[:-1].to(ctc.weight.device)
+        logprobs_TV: Tensor = ctc(heard_TD).float().log_softmax(-1)
+        return logprobs_TV.cpu()
+
     def decode(self, groups: Sequence[Group], *, audio: bool = True) -> list[list[Output]]:  # noqa: ARG002
         """Detokenise every rollout; there is no sound to make."""
         return [[self.transcript(rollout) for rollout in group.rollouts] for group in groups]

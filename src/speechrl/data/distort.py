@@ -1,0 +1,119 @@
+"""Sets in which every item of a manifest is disturbed in one way; `derive.KINDS` names them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from lhotse import CutSet
+
+from speechrl.data.augment import add_noise, babble_of, change_gain, make_noise, quietest_sample
+from speechrl.data.memory import SAMPLE_RATE_HZ, audio_of, cut_in_memory
+from speechrl.data.prompts import to_prompt
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+BABBLE_VOICES = 4
+SNR_RANGE_DB = (0.0, 10.0)
+SPEEDS = (0.8, 0.85, 0.9, 0.95, 1.05, 1.1, 1.15, 1.2)
+PAUSE_RANGE_S = (1.5, 6.0)
+PAUSE_FILLINGS = ("zero", "white", "pink", "hum")
+PAUSE_GAIN_DB = (-30.0, -10.0)
+PAUSE_SHARE = 0.5
+"""Chance of each of the two outer pauses; the one inside always comes where there are two words."""
+TIMES_RANGE = (2, 4)
+REPEAT_PAUSE_S = (0.1, 0.5)
+
+
+def in_babble(cuts: CutSet, seed: int = 0) -> CutSet:
+    """Put every item under the babble of up to four others, at a ratio drawn from 0 to 10 dB."""
+    rng = np.random.default_rng(seed)
+    prompts = [to_prompt(cut, SAMPLE_RATE_HZ) for cut in cuts]
+    out = []
+    for prompt in prompts:
+        drawn = [prompts[i] for i in rng.permutation(len(prompts))[: BABBLE_VOICES + 1]]
+        others = [other for other in drawn if other is not prompt][:BABBLE_VOICES]
+        snr_db = float(rng.uniform(*SNR_RANGE_DB))
+        audio_S = audio_of(prompt)
+        mixed_S = add_noise(audio_S, babble_of([audio_of(other) for other in others], len(audio_S)), snr_db)
+        made = {
+            "kind": "babble",
+            "of": [prompt.id],
+            "voices": [other.id for other in others],
+            "snr_db": snr_db,
+        }
+        out.append(cut_in_memory(f"{prompt.id}-babble", mixed_S, prompt, made))
+    return CutSet.from_cuts(out)
+
+
+def at_speeds(cuts: CutSet, seed: int = 0) -> CutSet:
+    """Play every item slower or faster, with its pitch, at a speed drawn from `SPEEDS` (lhotse's `perturb_speed`)."""
+    rng = np.random.default_rng(seed)
+    out = []
+    for cut in cuts:
+        factor = float(rng.choice(SPEEDS))
+        prompt = replace(to_prompt(cut.perturb_speed(factor), SAMPLE_RATE_HZ), id=cut.id)
+        made = {"kind": "speed", "of": [cut.id], "factor": factor}
+        out.append(cut_in_memory(f"{cut.id}-speed", audio_of(prompt), prompt, made))
+    return CutSet.from_cuts(out)
+
+
+def with_pauses(cuts: CutSet, seed: int = 0) -> CutSet:
+    """Stretch every item with pauses of 1.5 to 6 s: one at its quietest inner moment, and maybe before and after it.
+
+    An item of one word is not parted: its pause comes before it. A pause is digital silence or quiet noise. Nobody
+    speaks in it, which is where recognisers make things up.
+    """
+    rng = np.random.default_rng(seed)
+    out = []
+    for cut in cuts:
+        prompt = to_prompt(cut, SAMPLE_RATE_HZ)
+        audio_S = audio_of(prompt)
+        before, after = rng.random(2) < PAUSE_SHARE
+        one_word = len(prompt.text.split()) < 2
+        places = [0] if before or one_word else []
+        places += [] if one_word else [quietest_sample(audio_S, SAMPLE_RATE_HZ)]
+        places += [len(audio_S)] if after else []
+        parts: list[NDArray[np.float32]] = []
+        pauses: list[dict[str, object]] = []
+        for start, end in zip([0, *places], [*places, len(audio_S)], strict=True):
+            parts.append(audio_S[start:end])
+            if len(pauses) < len(places):
+                filling = str(rng.choice(PAUSE_FILLINGS))
+                pause_S = _pause(filling, rng)
+                at_s = sum(map(len, parts)) / SAMPLE_RATE_HZ
+                pauses.append({"at_s": at_s, "length_s": len(pause_S) / SAMPLE_RATE_HZ, "filling": filling})
+                parts.append(pause_S)
+        made = {"kind": "pauses", "of": [prompt.id], "pauses": pauses}
+        out.append(cut_in_memory(f"{prompt.id}-pauses", np.concatenate(parts), prompt, made))
+    return CutSet.from_cuts(out)
+
+
+def repeated(cuts: CutSet, seed: int = 0) -> CutSet:
+    """Say every item two to four times with short pauses between, and so write its text as often.
+
+    What is repeated on purpose must be written as often: the counterweight to every rule against loops.
+    """
+    rng = np.random.default_rng(seed)
+    out = []
+    for cut in cuts:
+        prompt = to_prompt(cut, SAMPLE_RATE_HZ)
+        times = int(rng.integers(TIMES_RANGE[0], TIMES_RANGE[1] + 1))
+        parts = [audio_of(prompt)]
+        pauses_s = [float(pause_s) for pause_s in rng.uniform(*REPEAT_PAUSE_S, size=times - 1)]
+        for pause_s in pauses_s:
+            parts += [np.zeros(round(pause_s * SAMPLE_RATE_HZ), np.float32), audio_of(prompt)]
+        said = replace(prompt, text=" ".join([prompt.text] * times))
+        made = {"kind": "repeated", "of": [prompt.id], "times": times, "pauses_s": pauses_s}
+        out.append(cut_in_memory(f"{prompt.id}-repeated", np.concatenate(parts), said, made))
+    return CutSet.from_cuts(out)
+
+
+def _pause(filling: str, rng: np.random.Generator) -> NDArray[np.float32]:
+    samples = round(float(rng.uniform(*PAUSE_RANGE_S)) * SAMPLE_RATE_HZ)
+    if filling == "zero":
+        return np.zeros(samples, np.float32)
+    noise_S = make_noise(filling, samples, SAMPLE_RATE_HZ, rng)
+    return change_gain(noise_S, float(rng.uniform(*PAUSE_GAIN_DB)))

@@ -1,0 +1,86 @@
+"""Write derived sets to disk: audio to listen to, and a manifest that trains and says how each item was made."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import soundfile as sf
+
+from speechrl.data.derive import KINDS, read_sets
+from speechrl.data.memory import SAMPLE_RATE_HZ, audio_of
+from speechrl.data.prompts import to_prompt
+from speechrl.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+MANIFEST = "manifest.jsonl"
+RECIPE = "recipe.json"
+
+
+def write_derived(
+    manifest: str, kinds: Sequence[str], seed: int, out: Path, language: str = "en"
+) -> dict[str, Any]:
+    """Make sets of a manifest (`derive.KINDS`) and write them as one.
+
+    `out/manifest.jsonl` is plain JSONL, `out/audio/` its 16-bit FLAC files at 16 kHz, `out/recipe.json` what this
+    returns. A row has `made` beside the usual keys: the kind, the ids that it is made `of`, and what was drawn. The
+    same arguments give the same files.
+
+    Args:
+        manifest: Any manifest, or a `package:` path.
+        kinds: Names of `derive.KINDS`.
+        seed: Of all that is drawn; it is put into the ids.
+        out: Folder to write, absent or empty.
+        language: Of rows that do not say theirs.
+
+    Returns:
+        `{"source", "kinds", "seed", "rows", "seconds", "by_kind": {KIND: {"rows", "seconds"}}}`.
+
+    Raises:
+        DataError: An unknown kind or none, a folder that is not empty, or as in `derive.read_set`.
+    """
+    unknown = [kind for kind in kinds if kind not in KINDS]
+    if unknown or not kinds:
+        asked = f"unknown kind {unknown[0]!r}" if unknown else "no kind is asked for"
+        raise DataError(f"{asked}; known: {', '.join(KINDS)}")
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise DataError(f"{out} is there and not empty: give a new folder to write to")
+    kinds = list(dict.fromkeys(kinds))
+    cuts = read_sets([f"{manifest}#{kind}@{seed}" for kind in kinds], language=language)
+    (out / "audio").mkdir(parents=True, exist_ok=True)
+    by_kind = {kind: {"rows": 0, "seconds": 0.0} for kind in kinds}
+    with (out / MANIFEST).open("w", encoding="utf-8") as lines:
+        for number, cut in enumerate(cuts):
+            prompt = to_prompt(cut, SAMPLE_RATE_HZ)
+            made = cut.supervisions[0].custom["made"]
+            # Ids may hold what a file name may not, so the number makes it unique.
+            file = f"audio/{number:05d}-{re.sub(r'[^A-Za-z0-9.-]+', '_', cut.id)[:80]}.flac"
+            samples_S = np.round(audio_of(prompt) * 32768).clip(-32768, 32767).astype(np.int16)
+            sf.write(out / file, samples_S, SAMPLE_RATE_HZ, subtype="PCM_16")
+            row = {
+                "id": cut.id,
+                "audio": file,
+                "text": prompt.text,
+                "language": prompt.language,
+                "keywords": list(prompt.keywords),
+                "made": made | {"seed": seed},
+            }
+            lines.write(json.dumps(row, ensure_ascii=False) + "\n")
+            counts = by_kind[made["kind"]]
+            counts["rows"] += 1
+            counts["seconds"] = round(counts["seconds"] + prompt.duration_s, 3)
+    recipe = {
+        "source": str(manifest),
+        "kinds": kinds,
+        "seed": seed,
+        "rows": sum(int(counts["rows"]) for counts in by_kind.values()),
+        "seconds": round(sum(counts["seconds"] for counts in by_kind.values()), 3),
+        "by_kind": by_kind,
+    }
+    (out / RECIPE).write_text(json.dumps(recipe, indent=1) + "\n", encoding="utf-8")
+    return recipe

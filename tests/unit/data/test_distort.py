@@ -1,0 +1,130 @@
+"""Sets made by disturbing each item, and what is written of them."""
+
+import json
+
+import numpy as np
+import pytest
+import soundfile as sf
+
+from speechrl.data.augment import babble_of, quietest_sample
+from speechrl.data.derive import KINDS, read_set
+from speechrl.data.manifests import read_manifest
+from speechrl.data.prompts import to_prompt
+from speechrl.data.written import write_derived
+from speechrl.errors import DataError
+
+RATE_HZ = 16_000
+
+
+@pytest.fixture(scope="module")
+def manifest(tmp_path_factory):
+    """Six items of one to three words, 1 s each, with a gap in the middle."""
+    folder = tmp_path_factory.mktemp("distort")
+    rng = np.random.default_rng(0)
+    rows = []
+    for index in range(6):
+        audio_S = 0.1 * rng.standard_normal(RATE_HZ)
+        audio_S[7_600:8_400] = 0
+        sf.write(folder / f"{index}.wav", audio_S, RATE_HZ)
+        text = " ".join([f"word{index}"] * (1 + index % 3))
+        rows.append({"id": f"u{index}", "audio": f"{index}.wav", "text": text, "keywords": ["word"]})
+    (folder / "m.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return folder / "m.jsonl"
+
+
+def made(cut):
+    return cut.supervisions[0].custom["made"]
+
+
+def items(manifest, kind, seed=3):
+    cuts = read_set(f"{manifest}#{kind}@{seed}")
+    return [(made(cut), to_prompt(cut)) for cut in cuts]
+
+
+@pytest.mark.parametrize("kind", ["babble", "speed", "pauses", "repeated"])
+def test_every_item_comes_once_and_the_seed_decides(manifest, kind) -> None:
+    found = items(manifest, kind)
+    assert [record["of"] for record, _ in found] == [[f"u{index}"] for index in range(6)]
+    assert all(prompt.keywords == ("word",) for _, prompt in found)
+    assert [record for record, _ in found] == [record for record, _ in items(manifest, kind)]
+    assert [record for record, _ in found] != [record for record, _ in items(manifest, kind, seed=4)]
+
+
+def test_speed_changes_the_length_by_its_factor_and_not_the_text(manifest) -> None:
+    for index, (record, prompt) in enumerate(items(manifest, "speed")):
+        assert record["factor"] != 1
+        assert prompt.duration_s == pytest.approx(1 / record["factor"], abs=0.001)
+        assert prompt.text.startswith(f"word{index}")
+
+
+def test_pauses_lie_where_the_record_says_and_part_no_single_word(manifest) -> None:
+    plain = [to_prompt(cut) for cut in read_manifest(manifest)]
+    for (record, prompt), source in zip(items(manifest, "pauses"), plain, strict=True):
+        assert prompt.text == source.text
+        kept = np.ones(len(prompt.audio), bool)
+        for pause in record["pauses"]:
+            start = round(pause["at_s"] * RATE_HZ)
+            stretch = slice(start, start + round(pause["length_s"] * RATE_HZ))
+            kept[stretch] = False
+            assert 1.5 <= pause["length_s"] <= 6
+            assert bool(prompt.audio[stretch].any()) == (pause["filling"] != "zero")
+        np.testing.assert_allclose(prompt.audio[kept], source.audio, atol=1e-4)
+        inner = [pause for pause in record["pauses"] if pause["at_s"] > 0 and not kept[-1]]
+        if len(source.text.split()) == 1:
+            assert record["pauses"][0]["at_s"] == 0
+            assert all(pause["at_s"] - record["pauses"][0]["length_s"] == pytest.approx(1) for pause in inner)
+
+
+def test_what_is_said_again_is_written_again(manifest) -> None:
+    for index, (record, prompt) in enumerate(items(manifest, "repeated")):
+        assert 2 <= record["times"] <= 4
+        assert prompt.text.split() == [f"word{index}"] * (1 + index % 3) * record["times"]
+        assert prompt.duration_s == pytest.approx(record["times"] + sum(record["pauses_s"]), abs=0.001)
+
+
+def test_babble_is_of_others_and_as_loud_as_recorded(manifest) -> None:
+    plain = [to_prompt(cut) for cut in read_manifest(manifest)]
+    for (record, prompt), source in zip(items(manifest, "babble"), plain, strict=True):
+        assert source.id not in record["voices"]
+        assert len(record["voices"]) == 4
+        noise_S = prompt.audio - source.audio
+        ratio = np.mean(source.audio**2) / np.mean(noise_S**2)
+        assert 10 * np.log10(ratio) == pytest.approx(record["snr_db"], abs=0.1)
+    assert not babble_of([], 5).any()
+
+
+def test_the_quietest_moment_is_the_gap() -> None:
+    audio_S = np.ones(RATE_HZ, np.float32)
+    audio_S[9_000:10_600] = 0
+    assert 9_000 <= quietest_sample(audio_S, RATE_HZ) <= 10_600
+    assert quietest_sample(audio_S[:100], RATE_HZ) == 50
+
+
+def test_written_sets_can_be_read_again_with_their_record(manifest, tmp_path) -> None:
+    out = tmp_path / "made"
+    recipe = write_derived(str(manifest), ["repeated", "telephone"], 7, out)
+    cuts = read_manifest(out / "manifest.jsonl")
+    rows = [json.loads(line) for line in (out / "manifest.jsonl").read_text().splitlines()]
+    assert recipe == json.loads((out / "recipe.json").read_text())
+    assert recipe["rows"] == len(rows) == 12
+    assert {row["made"]["kind"] for row in rows} == {"repeated", "telephone"}
+    assert all(row["made"]["seed"] == 7 for row in rows)
+    in_memory = to_prompt(read_set(f"{manifest}#repeated@7")[0])
+    on_disk = to_prompt(cuts[0])
+    assert (in_memory.id, in_memory.text) == (on_disk.id, on_disk.text)
+    np.testing.assert_array_equal(in_memory.audio, on_disk.audio)
+
+
+def test_unknown_kinds_and_used_folders_are_refused(manifest, tmp_path) -> None:
+    with pytest.raises(DataError, match="unknown kind 'loud'; known: long, noise"):
+        write_derived(str(manifest), ["loud"], 1, tmp_path / "new")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DataError, match="not empty"):
+        write_derived(str(manifest), ["noise"], 1, tmp_path)
+    assert not (tmp_path / "audio").exists()
+
+
+def test_every_kind_says_what_it_is() -> None:
+    from speechrl.data import derive
+
+    assert all(f"`#{kind}`" in derive.__doc__ for kind in KINDS)
