@@ -31,7 +31,8 @@ from speechrl.models.tts.vocoder import FastVocoder, load_hifigan
 from speechrl.report.environment import describe_environment
 from speechrl.rewards.scorers.recogniser import load_recogniser_judge
 from speechrl.rewards.scorers.speaker import SpeakerScorer
-from speechrl.starter.tts.corpus import read_manifest, read_utterance
+from speechrl.starter.speech_corpus import read_utterance
+from speechrl.starter.tts.corpus import read_manifest
 from speechrl.starter.tts.mels import read_seen
 from speechrl.text.alignment import align_texts
 

@@ -28,7 +28,8 @@ from speechrl.models.tts.mel import SAMPLE_RATE_HZ, log_mel
 from speechrl.models.tts.speech_codes import CONTENT_ENCODER, at_token_times, to_16_khz
 from speechrl.models.tts.speech_tokenizer import FRAMES_PER_TOKEN
 from speechrl.models.tts.voice_encoder import load_voice_encoder
-from speechrl.starter.tts.corpus import read_manifest, read_utterance
+from speechrl.starter.speech_corpus import read_utterance
+from speechrl.starter.tts.corpus import read_manifest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
