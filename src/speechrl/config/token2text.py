@@ -24,6 +24,11 @@ class PairsConfig(Section):
     codebook: str | None = Field(
         None, description="Hash of the tokenizer that made the tokens, where no synthesiser is given"
     )
+    levels: list[PositiveInt] | None = Field(
+        None,
+        description="Levels of that tokenizer's finite scalar quantiser, where no synthesiser is given: codes that "
+        "share digits begin alike, and it learns several times faster",
+    )
     voices: str | None = Field(
         None,
         description="safetensors of mean voice vectors by name; with them the head `speaker` can take any reference "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -19,6 +20,7 @@ from speechrl.config.load import resolve_path
 from speechrl.config.schema import TrainConfig
 from speechrl.config.token2text import RobustnessConfig
 from speechrl.errors import CheckpointError, ConfigError, DataError, ModelError, TrainingError
+from speechrl.models.tts.code_digits import embeddings_by_digit
 from speechrl.models.tts.speech_tokenizer import load_speech_tokenizer
 from speechrl.models.tts.token2text import SPEAKER, Token2Text, Token2TextConfig
 from speechrl.models.tts.token2text_parts import spell, unspell
@@ -112,7 +114,7 @@ def train_token2text(config: Token2TextRun, report: Callable[[str], None] = prin
     if config.train.threads:
         torch.set_num_threads(config.train.threads)
     seed_everything(config.seed)
-    codebook, tokenise = _codes(config)
+    codebook, levels, tokenise = _codes(config)
     vocabulary = config.model.vocabulary
     pairs, left_out = load_pairs(config.data.train, vocabulary, tokenise)
     pairs = one_half(pairs, config.data.half)
@@ -130,6 +132,8 @@ def train_token2text(config: Token2TextRun, report: Callable[[str], None] = prin
         ),
         voices_KD,
     )
+    if levels is not None:
+        model.embedding.weight.data.copy_(embeddings_by_digit(levels, shape.width))
     size = sum(parameter.numel() for parameter in model.parameters())
     hours = sum(len(pair.tokens) for pair in pairs) / config.tokens_per_second / 3600
     report(f"{len(pairs)} pairs, {hours:.1f} h ({left_out} left out), {size / 1e6:.2f} M parameters")
@@ -278,11 +282,13 @@ def _head_card(
     return HeadCard(right / total, int(seen.max()) / total, total)
 
 
-def _codes(config: Token2TextRun) -> tuple[str, Callable[[Path], Iterator[Pair]] | None]:
-    """Hash of the codes, and what makes pairs of audio where a synthesiser is named.
+def _codes(
+    config: Token2TextRun,
+) -> tuple[str, Sequence[int] | None, Callable[[Path], Iterator[Pair]] | None]:
+    """Hash of the codes, levels of their digits if known, and what makes pairs of audio where a synthesiser is named.
 
     Raises:
-        ConfigError: It cannot be known whose codes these are.
+        ConfigError: It cannot be known whose codes these are, or the levels make another number of codes.
         ModelError: The synthesiser's tokenizer cannot be loaded, or makes other codes.
     """
     data = config.data
@@ -292,7 +298,12 @@ def _codes(config: Token2TextRun) -> tuple[str, Callable[[Path], Iterator[Pair]]
                 "data.synthesiser or data.codebook is missing: name the synthesiser whose tokenizer made the tokens, "
                 "so that no policy with other codes is ever judged by this model"
             )
-        return data.codebook, None
+        if data.levels is not None and math.prod(data.levels) != config.model.vocabulary:
+            raise ConfigError(
+                f"data.levels: {data.levels} make {math.prod(data.levels)} codes, model.vocabulary is "
+                f"{config.model.vocabulary}; correct either, or leave data.levels out"
+            )
+        return data.codebook, data.levels, None
     tokenizer = load_speech_tokenizer(resolve_path(data.synthesiser) / SPEECH_TOKENIZER)
     if data.codebook not in (None, tokenizer.codebook):
         raise ConfigError(
@@ -303,7 +314,7 @@ def _codes(config: Token2TextRun) -> tuple[str, Callable[[Path], Iterator[Pair]]
         raise ModelError(
             f"{data.synthesiser}: its tokenizer has {tokenizer.codes} codes; set model.vocabulary={tokenizer.codes}"
         )
-    return tokenizer.codebook, partial(pairs_of_audio, tokenizer)
+    return tokenizer.codebook, tokenizer.config.levels, partial(pairs_of_audio, tokenizer)
 
 
 def _voices(path: str, spec: HeadSpec) -> Tensor:

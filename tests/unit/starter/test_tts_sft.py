@@ -19,7 +19,8 @@ TEXTS = (
     "who sat?",
     "the big dog, who sat on the cat.",
 )
-CODES = 11
+LEVELS = (3, 4)
+CODES = 12
 
 
 def coded(count: int = 60) -> list[Coded]:
@@ -72,7 +73,9 @@ def module(corpus: Corpus) -> SupervisedSynthesiser:
     )  # fmt: skip
     pieces = 1 + max(piece for item in corpus.items for piece in item.pieces)
     return SupervisedSynthesiser(
-        TextEncoder(TextEncoderConfig(pieces, hidden=8, layers=1, kernel=3, width=16)), Qwen3ForCausalLM(qwen)
+        TextEncoder(TextEncoderConfig(pieces, hidden=8, layers=1, kernel=3, width=16)),
+        Qwen3ForCausalLM(qwen),
+        LEVELS,
     )
 
 
@@ -92,6 +95,31 @@ def test_the_loss_is_that_of_the_rollouts_model(corpus: Corpus) -> None:
     torch.testing.assert_close(loss, -scores.logprobs_NL.sum(), rtol=1e-5, atol=0)
     assert count == scores.mask_NL.sum()
     assert 0 <= right <= count
+
+
+def test_folding_changes_weights_and_no_loss(corpus: Corpus) -> None:
+    supervised = module(corpus)
+    with torch.no_grad():
+        supervised.read_by_digit.normal_()
+        supervised.predicted_by_digit.normal_()
+    voices_BV = corpus.references(corpus.items[:3], np.random.default_rng(0))
+    before, _, _ = supervised(corpus.items[:3], voices_BV)
+    head_VD = supervised.language_model.lm_head.weight.clone()
+    supervised.fold()
+    after, _, _ = supervised(corpus.items[:3], voices_BV)
+    torch.testing.assert_close(after, before)
+    assert not supervised.read_by_digit.any()
+    moved_VD = supervised.language_model.lm_head.weight - head_VD
+    assert moved_VD[:-1].any(1).all()
+    assert not moved_VD[-1].any()  # the end is no code
+
+
+def test_what_one_code_learns_reaches_its_relatives(corpus: Corpus) -> None:
+    supervised = module(corpus)
+    read_VD, _ = supervised.weights()
+    read_VD[0].sum().backward()  # digits 0 and 0
+    shared_VD = supervised.digits_VL @ supervised.read_by_digit.grad
+    assert shared_VD.sum(1).tolist() == [32.0, 16, 16, 16, 0, 0, 16, 0, 0, 16, 0, 0, 0]
 
 
 def test_noise_is_in_what_is_read_alone(corpus: Corpus) -> None:
@@ -131,7 +159,7 @@ def test_rate_rises_stays_and_falls() -> None:
 
 def test_every_weight_is_trained_once(corpus: Corpus) -> None:
     supervised = module(corpus)
-    initialise(supervised.text_encoder, supervised.language_model)
+    initialise(supervised.text_encoder, supervised.language_model, LEVELS)
     trained = [
         weight
         for optimiser in optimisers_for(supervised)

@@ -344,6 +344,18 @@ def test_whose_codes_they_are_must_be_known(tmp_path) -> None:
         train_token2text(run(tmp_path, data={"codebook": None}))
 
 
+def test_codes_begin_alike_by_the_digits_of_the_quantiser(tmp_path) -> None:
+    short = {"steps": 1, "learning_rate": 1e-9, "weight_decay": 0.0, "precision": "fp32"}
+    wide = {"vocabulary": 64, "width": 512, "layers": 1, "kernel": 3}
+    train_token2text(run(tmp_path, data={"levels": [8, 8]}, model=wide, train=short), lambda _: None)
+    weight_VD = load_token2text(str(tmp_path / "out")).embedding.weight.float()
+    alike_VV = torch.corrcoef(weight_VD)
+    assert alike_VV[0, 1:8].mean().item() == pytest.approx(0.42, abs=0.05)  # the second digit is the same
+    assert alike_VV[0, 9:16].mean().item() == pytest.approx(0.0, abs=0.05)  # none is
+    with pytest.raises(ConfigError, match=r"data.levels: \[3, 7\] make 21 codes, model.vocabulary is 61"):
+        train_token2text(run(tmp_path, data={"levels": [3, 7]}), lambda _: None)
+
+
 def test_a_voice_without_a_vector_is_named(tmp_path) -> None:
     save_file({"ann": torch.ones(2)}, tmp_path / "voices.safetensors")
     with pytest.raises(DataError, match="no vector of the voices bob"):

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, embedding, linear
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
 from speechrl.models.language_model import LanguageModel
+from speechrl.models.tts.code_digits import digits_of_codes, embeddings_by_digit
 from speechrl.models.tts.speech_tokenizer import load_speech_tokenizer
 from speechrl.models.tts.synthesiser import (
     SpeechPromptEncoder,
@@ -84,13 +85,49 @@ class Recipe:
 
 
 class SupervisedSynthesiser(nn.Module):
-    """Text encoder and language model with their supervised loss."""
+    """Text encoder and language model with their supervised loss.
 
-    def __init__(self, text_encoder: TextEncoder, language_model: Qwen3ForCausalLM) -> None:
+    While it is trained, codes share what they learn: to a code's own embedding and prediction comes a part for each of
+    its digits. `fold` moves these parts into the codes' own weights.
+
+    Args:
+        text_encoder: Trained in place.
+        language_model: Trained in place; its last token is the end.
+        levels: Of the quantiser that made the codes.
+    """
+
+    digits_VL: Tensor
+
+    def __init__(
+        self, text_encoder: TextEncoder, language_model: Qwen3ForCausalLM, levels: Sequence[int]
+    ) -> None:
         super().__init__()
         self.text_encoder = text_encoder
         self.language_model = language_model
         self.end = language_model.config.vocab_size - 1
+        digits_VL = nn.functional.pad(digits_of_codes(levels), (0, 0, 0, 1))  # the end has none
+        self.register_buffer("digits_VL", digits_VL, persistent=False)
+        width = language_model.config.hidden_size
+        self.read_by_digit = nn.Parameter(torch.zeros(sum(levels), width))
+        self.predicted_by_digit = nn.Parameter(torch.zeros(sum(levels), width))
+
+    def weights(self) -> tuple[Tensor, Tensor]:
+        """Embeddings and predictions of the codes, each of shape (codes + 1, width)."""
+        read_VD = cast("Tensor", self.language_model.get_input_embeddings().weight)
+        predicted_VD = self.language_model.lm_head.weight
+        return (
+            read_VD + self.digits_VL @ self.read_by_digit,
+            predicted_VD + self.digits_VL @ self.predicted_by_digit,
+        )
+
+    @torch.no_grad()
+    def fold(self) -> None:
+        """Put what codes share into the language model; what is computed stays the same."""
+        read_VD, predicted_VD = self.weights()
+        cast("Tensor", self.language_model.get_input_embeddings().weight).copy_(read_VD)
+        self.language_model.lm_head.weight.copy_(predicted_VD)
+        self.read_by_digit.zero_()
+        self.predicted_by_digit.zero_()
 
     def forward(
         self, items: Sequence[Item], voices_BV: Tensor, noise: float = 0.0
@@ -101,13 +138,13 @@ class SupervisedSynthesiser(nn.Module):
         so; without one it would take a jump in positions for the start of another sequence.
         """
         contexts = self.text_encoder([item.pieces for item in items], voices_BV)
-        embed = self.language_model.get_input_embeddings()
+        read_VD, predicted_VD = self.weights()
         rows, places, targets = [], [], []
         for item, context_TD in zip(items, contexts, strict=True):
             read = item.codes
             if noise:
                 read = torch.where(torch.rand(len(read)) < noise, torch.randint_like(read, self.end), read)
-            rows.append(torch.cat([context_TD, embed(read).to(context_TD.dtype)]))
+            rows.append(torch.cat([context_TD, embedding(read, read_VD).to(context_TD.dtype)]))
             places.append(torch.cat([item.positions_T, torch.arange(len(read))]))
             targets.append(
                 torch.cat([torch.full((len(context_TD) - 1,), IGNORE), item.codes, torch.tensor([self.end])])
@@ -121,7 +158,7 @@ class SupervisedSynthesiser(nn.Module):
             use_cache=False,
         ).last_hidden_state
         wanted = targets_BT != IGNORE
-        logits_NV = self.language_model.lm_head(hidden_BTD[wanted]).float()
+        logits_NV = linear(hidden_BTD[wanted], predicted_VD).float()
         loss = cross_entropy(logits_NV, targets_BT[wanted], reduction="sum")
         return loss, (logits_NV.argmax(-1) == targets_BT[wanted]).sum(), len(logits_NV)
 
@@ -148,13 +185,13 @@ def build(
     )
     encoder = SpeechPromptEncoder(TextEncoder(config.text_encoder), pace, load_voice_encoder())
     causal_lm = Qwen3ForCausalLM(qwen)
-    initialise(encoder.text, causal_lm)
+    initialise(encoder.text, causal_lm, speech.config.levels)
     return Synthesiser(config, encoder, LanguageModel(causal_lm, end), speech, tokenizer)
 
 
 @torch.no_grad()
-def initialise(text_encoder: TextEncoder, language_model: Qwen3ForCausalLM) -> None:
-    """Embeddings of unit variance, branches that begin as nothing, and even first predictions.
+def initialise(text_encoder: TextEncoder, language_model: Qwen3ForCausalLM, levels: Sequence[int]) -> None:
+    """Embeddings of unit variance, alike by digit, branches that begin as nothing, and even first predictions.
 
     With Qwen's own start, everything at 0.02, twice the steps reach less.
     """
@@ -167,6 +204,8 @@ def initialise(text_encoder: TextEncoder, language_model: Qwen3ForCausalLM) -> N
             weight.normal_(std=1e-3)
         elif weight.ndim == 2:
             weight.normal_(std=weight.shape[1] ** -0.5)
+    embeddings_VD = cast("Tensor", language_model.get_input_embeddings().weight)
+    embeddings_VD[:-1] = embeddings_by_digit(levels, embeddings_VD.shape[1])
 
 
 def optimisers_for(module: SupervisedSynthesiser) -> list[torch.optim.Optimizer]:
@@ -203,7 +242,9 @@ def train(synthesiser: Synthesiser, practice: Corpus, dev: Corpus, recipe: Recip
     """
     text_encoder = synthesiser.encoder.text.requires_grad_(True)
     module = SupervisedSynthesiser(
-        text_encoder, cast("Qwen3ForCausalLM", synthesiser.language_model.causal_lm)
+        text_encoder,
+        cast("Qwen3ForCausalLM", synthesiser.language_model.causal_lm),
+        synthesiser.decoder.config.levels,
     )
     optimisers = optimisers_for(module)
     rng = np.random.default_rng(recipe.seed)
@@ -235,6 +276,7 @@ def train(synthesiser: Synthesiser, practice: Corpus, dev: Corpus, recipe: Recip
                 print(*(f"{name} {value}" for name, value in log[-1].items()), flush=True)
                 sums.zero_()
             if step % SAVE_EVERY == 0 or step == recipe.steps:
+                module.fold()
                 synthesiser.save(out)
                 record = {"recipe": asdict(recipe), "log": log}
                 (out / "training.json").write_text(json.dumps(record, indent=1) + "\n")

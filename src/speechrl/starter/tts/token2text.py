@@ -156,11 +156,14 @@ def _rows(every: Sequence[Coded], rated: Sequence[Rated], means: dict[str, float
     return rows
 
 
-def train_variant(name: str, pairs: Path, codebook: str, out: Path, more: Sequence[str] = ()) -> Card:
+def train_variant(
+    name: str, pairs: Path, tokenizer: SpeechTokenizer, out: Path, more: Sequence[str] = ()
+) -> Card:
     """Train one of VARIANTS into `out / name`."""
     overrides = [
         f"output={out / name}", f"data.train={pairs / 'train.jsonl'}", f"data.held_out={pairs / 'dev.jsonl'}",
-        f"data.voices={pairs / 'voices.safetensors'}", "data.synthesiser=null", f"data.codebook='{codebook}'",
+        f"data.voices={pairs / 'voices.safetensors'}", "data.synthesiser=null",
+        f"data.codebook='{tokenizer.codebook}'", f"data.levels={list(tokenizer.config.levels)}",
     ]  # fmt: skip
     config = load_as(Token2TextRun, CONFIG, [*overrides, *VARIANTS[name], *more])
     return train_token2text(config, lambda line: print(f"{name}: {line}", flush=True))
@@ -189,7 +192,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         write_pairs(chosen.codes, tokenizer, chosen.pairs, chosen.seed)
     for name in chosen.models:
         print(
-            train_variant(name, chosen.pairs, tokenizer.codebook, chosen.out, chosen.set).line(name),
+            train_variant(name, chosen.pairs, tokenizer, chosen.out, chosen.set).line(name),
             flush=True,
         )
 
