@@ -8,6 +8,7 @@ import uuid
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 from speechrl.errors import DataError, MissingExtraError
+from speechrl.text.json_lines import json_lines
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -149,12 +150,12 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     if not path.exists():
         return []
     rows: list[dict[str, Any]] = []
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    for number, line in enumerate(lines, start=1):
+    lines = json_lines(path.read_text(encoding="utf-8", errors="replace"))
+    for number, line in lines:
         try:
             rows.append(json.loads(line))
         except json.JSONDecodeError as error:
-            if number < len(lines):
+            if number < lines[-1][0]:
                 raise DataError(f"{path}, line {number}: not JSON ({error}). Remove the line.") from error
     return rows
 
