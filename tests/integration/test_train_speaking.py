@@ -1,6 +1,9 @@
 """A synthesiser goes through the whole training page: rewards without sound and with it, samples one can hear."""
 
 import json
+import os
+import signal
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +14,8 @@ from speaking_toys import ToySynthesiser
 from speechrl.config.schema import RunConfig
 from speechrl.errors import ConfigError
 from speechrl.train import run as run_module
+from speechrl.train.checkpoint import read_checkpoint
+from speechrl.train.events import SilentListener
 from speechrl.train.preflight import refuse_unfit_rewards
 from speechrl.train.run import train
 
@@ -20,7 +25,7 @@ def toy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run_module, "load_model", lambda path: ToySynthesiser())
 
 
-def config(folder: Path, reward: str = "duration", algorithm: str = "grpo") -> RunConfig:
+def config(folder: Path, reward: str = "duration", algorithm: str = "grpo", steps: int = 2) -> RunConfig:
     content: dict[str, Any] = {
         "task": "tts",
         "output": str(folder / "run"),
@@ -29,7 +34,7 @@ def config(folder: Path, reward: str = "duration", algorithm: str = "grpo") -> R
         "rollout": {"group_size": 4, "max_new_tokens": 6},
         "rewards": {"terms": [{"name": reward}]},
         "algorithm": {"name": algorithm, "kl": "none"},
-        "train": {"steps": 2, "precision": "fp32", "threads": 1},
+        "train": {"steps": steps, "precision": "fp32", "threads": 1},
         "report": {"tensorboard": False},
     }
     return RunConfig.model_validate(content)
@@ -47,6 +52,30 @@ def test_a_reward_of_lengths_needs_no_sound_and_the_kept_rollouts_have_it_all_th
     assert kept
     assert all(sf.info(path).frames > 0 for path in kept)
     assert (result.run_dir / "model" / "speechrl.json").is_file()
+
+
+class ImpatientListener(SilentListener):
+    """Presses Ctrl-C in a step."""
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def step_finished(self, step: int, row: Mapping[str, Any]) -> None:
+        if step == self.step:
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_a_resumed_run_has_heard_the_same_beginning(tmp_path: Path) -> None:
+    straight, broken = (config(tmp_path / name, steps=3) for name in ("straight", "broken"))
+    train(straight)
+    assert train(broken, listener=ImpatientListener(2)).steps == 2
+    train(broken, resume=True)
+    guards = [
+        read_checkpoint(Path(one.output) / "checkpoints" / "step-000003")["guards"]
+        for one in (straight, broken)
+    ]
+    assert len(guards[0]["speech"]["first"]["tokens_per_char"]) == 3
+    assert guards[0] == guards[1]
 
 
 def test_references_cannot_be_copied_where_there_are_none(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from speechrl.errors import DataError
 from speechrl.evaluate.asr_results import Row, SetResult
 from speechrl.evaluate.tts_results import SpokenRow, SpokenSet
+from speechrl.text.json_lines import json_lines
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -101,6 +102,6 @@ def _paired(before: Evaluation, after: Evaluation, resamples: int, seed: int) ->
 
 
 def _read_set(path: Path) -> SetResult | SpokenSet:
-    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    lines = [json.loads(line) for _, line in json_lines(path.read_text(encoding="utf-8"))]
     spoken = bool(lines) and "judges" in lines[0]
     return SpokenSet.from_lines(lines) if spoken else SetResult.from_lines(lines)

@@ -80,9 +80,12 @@ def keep_evaluation_audio(
     Args:
         run_dir: The run.
         sets: The utterances by set name.
-        render: Makes a synthesiser's sound again from the speech tokens of its rows.
+        render: Makes a synthesiser's sound again from the speech tokens of its rows; what an earlier end of the run
+            left of `after` is replaced. None leaves all sound of a synthesiser as it is.
     """
     for name, prompts in sets.items():
+        if render is not None:
+            _forget_after(run_dir, name)
         by_id = {prompt.id: prompt for prompt in prompts}
         improved, worsened = most_changed(run_dir, name)
         pairs = improved + worsened + unchosen(run_dir, name)
@@ -98,6 +101,13 @@ def keep_evaluation_audio(
                 if render is not None and not (run_dir / path).exists():
                     (sound,) = render([prompt], [_output(row)])
                     keep_audio(run_dir, path, sound.waveform, sound.sample_rate_hz)
+
+
+def _forget_after(run_dir: Path, set_name: str) -> None:
+    """Remove a synthesiser's renderings after training: their names tell sentence and seed, not whose they are."""
+    for row in read_rows(run_dir / "evaluation" / "after" / f"{set_name}.jsonl"):
+        if is_spoken(row):
+            (run_dir / evaluation_audio_name(set_name, row, "after")).unlink(missing_ok=True)
 
 
 def _pairs(run_dir: Path, set_name: str) -> list[Pair]:

@@ -128,15 +128,22 @@ def _extremes(row: Mapping[str, Any]) -> dict[str, int]:
 
 def forget_samples_after(run_dir: Path, step: int) -> None:
     """Remove the samples of steps that a resumed run will make again."""
+    # Sound is written before the rows: a killed step may have left it alone.
+    for folder in (run_dir / ROLLOUT_AUDIO).glob("step_*"):
+        if _step_of(folder) > step:
+            shutil.rmtree(folder, ignore_errors=True)
     for path in sample_files(run_dir):
-        if int(path.stem.removeprefix("step_")) > step:
+        if _step_of(path) > step:
             path.unlink()
-            shutil.rmtree(run_dir / ROLLOUT_AUDIO / path.stem, ignore_errors=True)
 
 
 def sample_files(run_dir: Path) -> list[Path]:
     """Files of kept rollouts, in the order of steps."""
     return sorted((run_dir / "samples").glob("step_*.jsonl"))
+
+
+def _step_of(path: Path) -> int:
+    return int(path.stem.removeprefix("step_"))
 
 
 def as_markdown(rows: Iterable[Mapping[str, Any]]) -> str:

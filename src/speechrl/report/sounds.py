@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import re
 import zlib
 from typing import TYPE_CHECKING
 
 import numpy as np
 import soundfile as sf
+
+from speechrl.report.writers import write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -43,12 +46,18 @@ def voice_audio_name(checksum: str) -> str:
 
 
 def keep_audio(run_dir: Path, name: str, waveform: NDArray[np.float32] | None, sample_rate_hz: int) -> None:
-    """Write mono samples as 16-bit FLAC, once; nothing where there is no sound."""
+    """Write mono samples as 16-bit FLAC, once and whole; nothing where there is no sound.
+
+    Raises:
+        OSError: The file cannot be written.
+    """
     path = run_dir / name
     if waveform is None or not len(waveform) or path.exists():
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    sf.write(path, np.clip(waveform, -1.0, 1.0), sample_rate_hz, subtype="PCM_16", format="FLAC")
+    # Made in memory, since libsndfile does not tell a full disk as the system does.
+    flac = io.BytesIO()
+    sf.write(flac, np.clip(waveform, -1.0, 1.0), sample_rate_hz, subtype="PCM_16", format="FLAC")
+    write_atomically(path, flac.getvalue())
 
 
 def keep_prompt_audio(run_dir: Path, prompt: Prompt) -> None:

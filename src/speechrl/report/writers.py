@@ -8,6 +8,7 @@ import uuid
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 from speechrl.errors import DataError, MissingExtraError
+from speechrl.text.json_lines import json_lines
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -149,22 +150,22 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     if not path.exists():
         return []
     rows: list[dict[str, Any]] = []
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    for number, line in enumerate(lines, start=1):
+    lines = json_lines(path.read_text(encoding="utf-8", errors="replace"))
+    for number, line in lines:
         try:
             rows.append(json.loads(line))
         except json.JSONDecodeError as error:
-            if number < len(lines):
+            if number < lines[-1][0]:
                 raise DataError(f"{path}, line {number}: not JSON ({error}). Remove the line.") from error
     return rows
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Write a text file so that a reader, or a crash, sees the old one or the new one and nothing between."""
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Write a file so that a reader, or a crash, sees the old one or the new one and nothing between."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_bytes(content.encode() if isinstance(content, str) else content)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

@@ -16,6 +16,7 @@ from speechrl.config.schema import RewardConfig, RewardsConfig
 from speechrl.errors import DataError
 from speechrl.rewards.base import RewardMixer
 from speechrl.rewards.registry import REWARDS, rewards_of
+from speechrl.text.json_lines import json_lines
 from speechrl.text.normalise import plain, primary_language
 from speechrl.types import Ending, Output, Prompt
 
@@ -88,8 +89,7 @@ def _score(numbered: Sequence[tuple[int, Any]], rewards: RewardsConfig, source: 
 def _read_lines(path: Path) -> list[tuple[int, Any]]:
     """(line number, JSON value) of the lines that are not blank."""
     try:
-        # Not splitlines(), which also breaks at separators that may stand inside a JSON text, such as U+2028.
-        lines = path.read_text(encoding="utf-8-sig").split("\n")
+        lines = json_lines(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError as error:
         raise DataError(
             f"{path} does not exist: check the path, relative to the working directory"
@@ -99,14 +99,13 @@ def _read_lines(path: Path) -> list[tuple[int, Any]]:
     except UnicodeDecodeError as error:
         raise DataError(f"{path} is not UTF-8 text: `speechrl score` reads JSON lines, not audio") from error
     values = []
-    for number, line in enumerate(lines, start=1):
-        if line.strip():
-            try:
-                values.append((number, json.loads(line)))
-            except ValueError as error:
-                raise DataError(
-                    f"{path}, row {number}: not JSON ({error}); write one JSON object a line"
-                ) from error
+    for number, line in lines:
+        try:
+            values.append((number, json.loads(line)))
+        except ValueError as error:
+            raise DataError(
+                f"{path}, row {number}: not JSON ({error}); write one JSON object a line"
+            ) from error
     if not values:
         raise DataError(
             f"{path} has no rows: write one JSON object a line, with id, reference and hypothesis"

@@ -12,6 +12,7 @@ from speechrl.errors import ConfigError, DataError
 from speechrl.rewards.scorers.clips import SAMPLE_RATE_HZ
 from speechrl.rewards.scorers.recogniser import load_recogniser_judge
 from speechrl.selection.shards import Shards
+from speechrl.text.json_lines import json_lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -85,9 +86,7 @@ def read_hypotheses(path: Path) -> dict[str, str]:
     if not path.is_file():
         raise DataError(f"judges.hypotheses: {path} does not exist")
     texts: dict[str, str] = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-        if not line.strip():
-            continue
+    for number, line in json_lines(path.read_text(encoding="utf-8")):
         try:
             row = json.loads(line)
             name, text = row["id"], row["hypothesis"]

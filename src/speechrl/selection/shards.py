@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from speechrl.errors import DataError
 from speechrl.report.writers import write_atomically
+from speechrl.text.json_lines import json_lines
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -38,7 +39,7 @@ class Shards:
                 continue
             self._next = max(self._next, int(match[1]) + 1)
             try:
-                rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+                rows = [json.loads(line) for _, line in json_lines(path.read_text(encoding="utf-8"))]
                 self._rows.update((row["key"], row) for row in rows)
             except (ValueError, KeyError, TypeError) as error:
                 raise DataError(

@@ -128,8 +128,10 @@ def run_steps(parts: Parts, config: RunConfig, device: torch.device, first_step:
             stage.memory_bytes,
             credited(batch.groups, samples),
         )
+        heard = p.guards.listen(step, row)
+        # Only now, or the guards would be remembered without what they just heard.
         p.keeper.finished(step)
-        for alarm in (*report.alarms, *p.guards.listen(step, row)):
+        for alarm in (*report.alarms, *heard):
             p.listener.message(f"step {step}: {alarm}", alarm=True)
         p.listener.step_finished(step, row)
         p.guards.stop_if_hopeless(step)

@@ -27,6 +27,7 @@ from speechrl.models.tts.token2text_parts import spell, unspell
 from speechrl.train.muon import muon_and_adamw, set_rates, update
 from speechrl.train.randomness import seed_everything
 from speechrl.train.schedule import learning_rate
+from speechrl.train.stages import choose_device
 from speechrl.train.token2text_data import (
     UNLABELLED,
     batches,
@@ -163,7 +164,7 @@ def fit(
 ) -> None:
     """Minimise the losses of the pairs for the steps of the configuration, in place."""
     options = config.train
-    device = _device(options.device)
+    device = choose_device(options.device)
     model.to(device).train()
     matrices = matrices_of(model) if options.muon_learning_rate else []
     inside = {id(matrix) for matrix in matrices}
@@ -330,7 +331,3 @@ def _voices(path: str, spec: HeadSpec) -> Tensor:
         )
     stacked_KD = torch.stack([vectors[name].float() for name in spec.classes])
     return torch.nn.functional.normalize(stacked_KD, dim=-1)
-
-
-def _device(name: str) -> torch.device:
-    return torch.device("cuda" if name == "cuda" or (name == "auto" and torch.cuda.is_available()) else "cpu")

@@ -189,11 +189,21 @@ def load_pairs(
 
 
 def one_half(pairs: Sequence[Pair], half: str) -> list[Pair]:
-    """All pairs, or those of one half of the texts: a text is in the same half whoever says it."""
+    """All pairs, or those of one half of the texts: a text is in the same half whoever says it.
+
+    Raises:
+        DataError: No text is in that half.
+    """
     if half == "all":
         return list(pairs)
     wanted = ("first", "second").index(half)
-    return [pair for pair in pairs if _digest(pair) % 2 == wanted]
+    kept = [pair for pair in pairs if _digest(pair) % 2 == wanted]
+    if not any(pair.text is not None for pair in kept):
+        raise DataError(
+            f"data.half={half}: none of the {len(pairs)} pairs has a text in that half; "
+            "give more sentences, or set data.half=all"
+        )
+    return kept
 
 
 def _digest(pair: Pair) -> int:

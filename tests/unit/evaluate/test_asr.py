@@ -146,6 +146,13 @@ def test_an_evaluation_survives_its_folder(tmp_path, result):
     assert read_evaluation(tmp_path) == written
 
 
+def test_an_evaluation_survives_separators_in_its_texts(tmp_path):
+    prompt = Prompt("a", "asr", "one\u2028two\x85three")
+    written = Evaluation({"test": evaluate_texts([prompt], ["one two\u2028three"])}, {"test": 1.0})
+    written.write(tmp_path)
+    assert read_evaluation(tmp_path) == written
+
+
 class Parrot:
     """A model that recognises the first sample of the audio, and remembers its batches."""
 

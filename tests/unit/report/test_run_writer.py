@@ -1,10 +1,12 @@
 """The run directory: what is in it, and what a resumed run keeps."""
 
 import errno
+import io
 import itertools
 import json
 import random
 
+import numpy as np
 import pytest
 import soundfile as sf
 
@@ -13,7 +15,7 @@ from speechrl.errors import ConfigError, TrainingError
 from speechrl.report.held_out import most_changed
 from speechrl.report.metrics import STABLE_KEYS
 from speechrl.report.run_writer import RunWriter
-from speechrl.report.sounds import audio_name
+from speechrl.report.sounds import audio_name, keep_audio
 from speechrl.report.writers import read_rows
 from speechrl.types import StepReport
 
@@ -109,6 +111,22 @@ def test_any_id_becomes_a_safe_and_unique_file_name():
     names = {audio_name(name) for name in ("a/b", "a:b", "../../etc/passwd", "", "è", "x" * 500)}
     assert len(names) == 6
     assert all(name.startswith("audio/") and name.count("/") == 1 and len(name) < 80 for name in names)
+
+
+def test_a_sound_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
+    class FullDisk(io.FileIO):
+        def write(self, content):
+            super().write(bytes(content[:100]))
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    tone = np.sin(np.arange(8000) / 10).astype(np.float32)
+    with monkeypatch.context() as patch:
+        patch.setattr(io, "open", lambda path, *_, **__: FullDisk(path, "w"))
+        with pytest.raises(OSError, match="No space left"):
+            keep_audio(tmp_path, "audio/a.flac", tone, 16_000)
+    assert not list((tmp_path / "audio").iterdir())
+    keep_audio(tmp_path, "audio/a.flac", tone, 16_000)
+    np.testing.assert_allclose(sf.read(tmp_path / "audio/a.flac")[0], tone, atol=1e-4)
 
 
 def test_most_changed_utterances_are_sorted_by_change(run_dir):

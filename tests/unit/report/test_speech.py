@@ -7,7 +7,7 @@ import shutil
 
 import pytest
 import soundfile as sf
-from speech_report_fixture import RATE_HZ, make_speech_run, render, reward, say, speech_config, voiced
+from speech_report_fixture import RATE_HZ, hum, make_speech_run, render, reward, say, speech_config, voiced
 
 from speechrl.report import listening
 from speechrl.report.held_out import evaluation_audio_name, keep_evaluation_audio, most_changed, unchosen
@@ -99,6 +99,7 @@ def test_resuming_forgets_the_sounds_of_steps_that_come_again(speech_dir, tmp_pa
     copy = tmp_path / "run"
     shutil.copytree(speech_dir, copy)
     sounds = copy / "audio" / "rollouts"
+    (copy / "samples" / "step_000010.jsonl").unlink()  # a kill between its sounds and its rows
     assert {path.name for path in sounds.iterdir()} == {"step_000001", "step_000010", "step_000012"}
     RunWriter(copy, speech_config(copy, 12), resume_step=9).close()
     assert {path.name for path in sounds.iterdir()} == {"step_000001"}
@@ -141,6 +142,29 @@ def test_the_same_sentences_are_kept_before_and_after(speech_dir):
     kept = list((speech_dir / "audio" / "evaluation").rglob("*.flac"))
     rows = sum(len(read_rows(path)) for path in (speech_dir / "evaluation").rglob("*.jsonl"))
     assert len(kept) <= rows
+
+
+def test_a_run_that_ends_again_is_heard_as_it_speaks_now(speech_dir, tmp_path):
+    copy = tmp_path / "run"
+    shutil.copytree(speech_dir, copy)
+    path = copy / "evaluation" / "after" / "test.jsonl"
+    rows = [row | {"token_ids": row["token_ids"][:5]} for row in read_rows(path)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    sets = {"test": [voiced(row["id"], 0) for row in rows]}
+
+    def frames():
+        return [
+            [sf.info(copy / evaluation_audio_name("test", row, moment)).frames for row in shown]
+            for moment, shown in zip(
+                ("before", "after"), zip(*unchosen(copy, "test"), strict=True), strict=True
+            )
+        ]
+
+    before, after = frames()
+    keep_evaluation_audio(copy, sets)
+    assert frames() == [before, after]
+    keep_evaluation_audio(copy, sets, render)
+    assert frames() == [before, [len(hum([0] * 5))] * len(after)]
 
 
 def test_the_unchosen_are_spread_over_the_set_and_do_not_look_at_errors(speech_dir):

@@ -28,6 +28,16 @@ def test_resuming_drops_later_rows_and_a_torn_line(tmp_path):
     assert read_rows(path) == [{"step": 1}, {"step": 2}, {"step": 3, "again": True}]
 
 
+def test_separators_inside_a_text_do_not_break_its_line(tmp_path):
+    path = tmp_path / "m.jsonl"
+    rows = [{"step": step, "alarms": ["one\u2028two\x85three"]} for step in (1, 2)]
+    for resume_step in (None, 1):
+        writer = JsonlWriter(path, resume_step)
+        writer.row(rows[0 if resume_step is None else 1])
+        writer.close()
+    assert read_rows(path) == rows
+
+
 def test_a_broken_line_in_the_middle_is_named(tmp_path):
     path = tmp_path / "m.jsonl"
     path.write_text('{"step": 1}\nnonsense\n{"step": 3}\n')

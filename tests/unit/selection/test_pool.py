@@ -10,6 +10,7 @@ import pytest
 import soundfile as sf
 
 from speechrl.errors import DataError
+from speechrl.selection.judges import read_hypotheses
 from speechrl.selection.pool import audio_digest, longest_pause_s, read_pool
 from speechrl.selection.shards import Shards
 
@@ -72,6 +73,13 @@ def test_a_licence_comes_from_the_folder_or_is_unknown(tmp_path: Path) -> None:
     known, unknown = manifest(tmp_path / "x", "m.jsonl", ["a"]), manifest(tmp_path / "y", "m.jsonl", ["b"])
     (tmp_path / "x" / "LICENSE").write_text("\nMIT License\n\nPermission is ...\n")
     assert [item.licence.name for item in read_pool([known, unknown])] == ["MIT License", "unknown"]
+
+
+def test_separators_inside_a_text_break_no_row(tmp_path: Path) -> None:
+    row = {"key": "a", "id": "a", "hypothesis": "one\u2028two\x85three"}
+    Shards(tmp_path).add([row])
+    assert Shards(tmp_path).rows == {"a": row}
+    assert read_hypotheses(tmp_path / "shard-00000.jsonl") == {"a": row["hypothesis"]}
 
 
 def test_a_broken_shard_is_named(tmp_path: Path) -> None:

@@ -90,6 +90,13 @@ def test_halves_share_no_text_and_make_the_whole() -> None:
     assert not {pair.text for pair in first} & {pair.text for pair in second}
 
 
+def test_a_half_without_a_text_is_refused() -> None:
+    pairs = [Pair((1,), "ab")]  # the hash of this text is odd
+    assert one_half(pairs, "second") == pairs
+    with pytest.raises(DataError, match=r"data\.half=first: none of the 1 pairs"):
+        one_half(pairs, "first")
+
+
 def test_heads_tell_fifths_and_names_apart() -> None:
     pairs = [Pair((1,) * 20, "a" * (index + 1), "bob" if index % 2 else "ann") for index in range(10)]
     specs = head_specs(["rate", "speaker"], pairs, tokens_per_second=20.0)

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Literal
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
@@ -180,7 +181,7 @@ def load_recogniser(folder: Path) -> Recogniser:
             frames.width, config.stack, config.adapter_hidden, causal_lm.config.hidden_size, len(tokenizer)
         )
         adapter.load_state_dict(load_file(folder / "adapter.safetensors"))
-    except (OSError, KeyError, ValueError, RuntimeError) as error:
+    except (OSError, KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
         raise ModelError(f"{folder}: cannot load the recogniser: {error}") from error
     encoder = AudioEncoder(frames, adapter).eval().requires_grad_(False)
     return Recogniser(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
@@ -271,6 +272,7 @@ def load_synthesiser(folder: Path) -> Synthesiser:
             raise ModelError(
                 f"{folder}: speaks through another mel {description['mel']}, this version has {_MEL}; train it again"
             )
+        codebook = description["codebook"]
         shape = {field.name: description["text_encoder"][field.name] for field in fields(TextEncoderConfig)}
         config = SynthesiserConfig(TextEncoderConfig(**shape), float(description["tokens_per_character"]))
         tokenizer = PreTrainedTokenizerFast.from_pretrained(folder / "tokenizer", local_files_only=True)
@@ -283,12 +285,12 @@ def load_synthesiser(folder: Path) -> Synthesiser:
         parts.load_state_dict(
             {k: t.float() for k, t in load_file(folder / "text_encoder.safetensors").items()}
         )
-    except (OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
+    except (OSError, KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
         raise ModelError(f"{folder}: cannot load the synthesiser: {error}") from error
-    if decoder.codebook != description["codebook"]:
+    if decoder.codebook != codebook:
         raise ModelError(
             f"{folder}: its speech tokenizer has codebook {decoder.codebook}, but the language model speaks the codes "
-            f"of {description['codebook']}; put the speech tokenizer back that it was trained with"
+            f"of {codebook}; put the speech tokenizer back that it was trained with"
         )
     end = causal_lm.config.vocab_size - 1
     return Synthesiser(

@@ -239,3 +239,18 @@ def test_a_missing_part_is_named(saved: Path) -> None:
     (saved / "text_encoder.safetensors").unlink()
     with pytest.raises(ModelError, match=r"text_encoder\.safetensors"):
         load_model(str(saved))
+
+
+def test_weights_cut_short_are_refused(saved: Path) -> None:
+    weights = saved / "text_encoder.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    with pytest.raises(ModelError, match="cannot load the synthesiser"):
+        load_model(str(saved))
+
+
+def test_a_description_without_a_codebook_is_refused(saved: Path) -> None:
+    description = json.loads((saved / "speechrl.json").read_text())
+    del description["codebook"]
+    (saved / "speechrl.json").write_text(json.dumps(description))
+    with pytest.raises(ModelError, match=r"cannot load the synthesiser.*codebook"):
+        load_model(str(saved))
