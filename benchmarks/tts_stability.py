@@ -16,6 +16,7 @@ import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -62,14 +63,14 @@ def run(method: str, folder: Path, chosen: argparse.Namespace) -> None:
         subprocess.run(line, stdout=log, stderr=subprocess.STDOUT, check=True, env=environment)
 
 
-def curves(folder: Path) -> list[dict[str, float]]:
-    """What was measured, from the base (step 0) to the last step."""
+def curves(folder: Path) -> list[dict[str, float | None]]:
+    """What was measured, from the base (step 0) to the last step; None where no rendering could be measured."""
     content = json.loads((folder / "evaluation.json").read_text())
     rows = read_rows(folder / "metrics.jsonl")
     first = {"step": 0, **{name: content["before"]["sentences"][name] for name in CURVES}}
     between = [
         {"step": row["step"], "kl": row["kl"], "reward": row["reward"]}
-        | {name: row[f"evaluation/sentences/{name}"] for name in CURVES}
+        | {name: row.get(f"evaluation/sentences/{name}") for name in CURVES}
         for row in rows
         if "evaluation/sentences/judge_wer" in row
     ]
@@ -81,11 +82,12 @@ def curves(folder: Path) -> list[dict[str, float]]:
     ]
 
 
-def collapsed_at(points: list[dict[str, float]]) -> float | None:
+def collapsed_at(points: list[dict[str, float | None]]) -> float | None:
     """The first step of two measurements in a row beyond `COLLAPSED`; None if there are none."""
-    limit = COLLAPSED * points[0]["judge_wer"]
-    bad = [point["judge_wer"] > limit for point in points]
-    return next((points[i]["step"] for i in range(len(bad) - 1) if bad[i] and bad[i + 1]), None)
+    heard = [(point["step"], wer) for point in points if (wer := point["judge_wer"]) is not None]
+    limit = COLLAPSED * heard[0][1]
+    bad = [(step, wer > limit) for step, wer in heard]
+    return next((step for (step, now), (_, after) in pairwise(bad) if now and after), None)
 
 
 def main() -> None:
