@@ -1,7 +1,9 @@
-"""What the TTS benchmarks make of renderings that a judge or a scorer failed on."""
+"""What benchmarks make of renderings that a judge or a scorer failed on, and of runs that were interrupted."""
 
 import importlib
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -24,6 +26,12 @@ def listening(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 def stability(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     monkeypatch.syspath_prepend(BENCHMARKS)
     return importlib.import_module("tts_stability")
+
+
+@pytest.fixture
+def runs(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    return importlib.import_module("training_runs")
 
 
 def row(name: str, seed: int, errors: int) -> SpokenRow:
@@ -53,3 +61,18 @@ def test_curves_have_gaps_where_nothing_could_be_measured(stability: ModuleType,
     assert [point["quality"] for point in points] == [0.2, None, None, 0.2]
     assert points[-1]["similarity"] is None
     assert stability.collapsed_at(points) == 100
+
+
+def test_a_run_is_made_once_goes_on_and_keeps_the_log_of_its_crash(runs: ModuleType, tmp_path: Path) -> None:
+    folder = tmp_path / "work" / "rate-0.1"
+    script = (
+        "import pathlib, sys; folder = pathlib.Path(sys.argv[1]); print(sys.argv[2:], flush=True);"
+        "again = folder.exists(); (folder / 'model').mkdir(parents=True, exist_ok=True);"
+        "again or sys.exit('crash'); (folder / 'model' / 'speechrl.json').touch()"
+    )
+    command = [sys.executable, "-c", script, str(folder)]
+    with pytest.raises(subprocess.CalledProcessError):
+        runs.run_once(command, folder)
+    runs.run_once(command, folder)
+    runs.run_once(command, folder)
+    assert (tmp_path / "work" / "rate-0.1.log").read_text() == "[]\ncrash\n['--resume']\n"
