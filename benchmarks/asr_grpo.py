@@ -19,16 +19,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import subprocess
 import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from training_runs import run_once, train_command
 
 from speechrl.evaluate.bootstrap import paired
 from speechrl.evaluate.results import Row, read_evaluation
@@ -81,22 +79,7 @@ class Job:
             "train.learning_rate": self.rates[self.method.split()[0]],
             **METHODS[self.method],
         }
-        pairs = [f"{key}={json.dumps(value)}" for key, value in settings.items()]
-        return [sys.executable, "-m", "speechrl.cli", "train", str(CONFIG), *pairs]
-
-
-def run(command: list[str], folder: Path) -> float:
-    """Run a command once; its output goes to a log beside its folder. Returns seconds, 0 if it was done before."""
-    if (folder / "evaluation.json").is_file():
-        return 0.0
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    began = time.monotonic()
-    if folder.exists():
-        command = [*command, "--resume"]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    with folder.with_suffix(".log").open("w") as log:
-        subprocess.run(command, stdout=log, stderr=subprocess.STDOUT, check=True, env=environment)
-    return time.monotonic() - began
+        return train_command(CONFIG, settings)
 
 
 def row(job: Job, reference: Path | None) -> dict[str, Any]:
@@ -188,8 +171,7 @@ def converge(folder: Path, steps: int) -> Path:
         "evaluation.every": max(1, steps // 5),
         "evaluation.sets": {"dev": "package:data/asterisk_en/dev.jsonl"},
     }
-    pairs = [f"{key}={json.dumps(value)}" for key, value in settings.items()]
-    run([sys.executable, "-m", "speechrl.cli", "train", str(CONFIG), *pairs], folder)
+    run_once(train_command(CONFIG, settings), folder)
     return folder / "model"
 
 
@@ -201,8 +183,7 @@ def evaluate_start(name: str, model: str, folder: Path) -> None:
         "train.steps": 1,
         "train.learning_rate": 1e-12,
     }
-    pairs = [f"{key}={json.dumps(value)}" for key, value in settings.items()]
-    run([sys.executable, "-m", "speechrl.cli", "train", str(CONFIG), *pairs], folder / name)
+    run_once(train_command(CONFIG, settings), folder / name)
 
 
 def main() -> None:
@@ -240,7 +221,7 @@ def main() -> None:
     ]  # fmt: skip
     with ThreadPoolExecutor(arguments.workers) as pool:
         list(pool.map(lambda item: evaluate_start(*item, arguments.work / "starts"), starts.items()))
-        list(pool.map(lambda job: run(job.command(), job.folder), jobs))
+        list(pool.map(lambda job: run_once(job.command(), job.folder), jobs))
     rows = []
     for start in starts:
         reference = arguments.work / "starts" / start

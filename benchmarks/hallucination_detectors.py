@@ -30,11 +30,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from tokenizers import Tokenizer
+from transformers import PreTrainedTokenizerFast
 
 from speechrl.config.load import resolve_path
 from speechrl.evaluate.hallucinations import Labelled, grade, insert_loop, insert_run, label_words
+from speechrl.rewards import asr_support
 from speechrl.rewards.asr_detectors import (
+    COMPRESSION_LIMIT,
     compression_ratio,
     inserted_words,
     long_runs,
@@ -49,7 +51,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 ROOT = Path(__file__).resolve().parents[1]
-TOKENIZER = "package:starter/asr/tokenizer/tokenizer.json"
+TOKENIZER = "package:starter/asr/tokenizer"
 SEED = 5
 BASE_WORDS = 4
 BASES = 30
@@ -107,22 +109,20 @@ class Detector:
 
 
 @cache
-def tokenizer() -> Tokenizer:
+def tokenizer() -> PreTrainedTokenizerFast:
     """That of the CTC head."""
-    return Tokenizer.from_file(str(resolve_path(TOKENIZER)))
+    return PreTrainedTokenizerFast.from_pretrained(resolve_path(TOKENIZER), local_files_only=True)
 
 
 @cache
 def spell(word: str) -> tuple[int, ...]:
     """CTC symbols of a word; none if its alphabet lacks a letter."""
-    ids = tokenizer().encode(word, add_special_tokens=False).ids
-    return () if tokenizer().token_to_id("<unk>") in ids else tuple(ids)
+    return tuple(asr_support.spell(tokenizer(), word))
 
 
 def ctc_text(logprobs_TV: np.ndarray) -> str:
     """What the CTC head writes by itself, greedily."""
-    best = [int(symbol) for symbol, _ in itertools.groupby(logprobs_TV.argmax(axis=1))]
-    return str(tokenizer().decode([symbol for symbol in best if symbol != logprobs_TV.shape[1] - 1]))
+    return asr_support.transcript(tokenizer(), logprobs_TV)
 
 
 def either(*flags: Flags) -> Flags:
@@ -157,11 +157,11 @@ DETECTORS: dict[str, Detector] = {
     "compression ratio": Detector(
         "text",
         lambda c, limit: (compression_ratio(c.item.hypothesis) > limit,),
-        {"limit": [1.2, 1.3, 1.4, 1.5, 1.6, 1.8, 2.0, 2.4]},
+        {"limit": [1.2, 1.3, 1.4, 1.5, 1.6, 1.8, 2.0, COMPRESSION_LIMIT]},
         by_word=False,
     ),
     "compression ratio, Whisper's limit": Detector(
-        "text", lambda c: (compression_ratio(c.item.hypothesis) > 2.4,), {}, by_word=False
+        "text", lambda c: (compression_ratio(c.item.hypothesis) > COMPRESSION_LIMIT,), {}, by_word=False
     ),
     "repeated n-grams beyond the reference": Detector(
         "reference", lambda c: looping_words(c.item.hypothesis, c.item.reference), {}

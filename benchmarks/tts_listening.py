@@ -80,15 +80,11 @@ class TokenJudge:
 
 
 def word_errors(judge: str) -> Count:
-    """Word errors and words of each row, by a recogniser."""
+    """Word errors and words of each row, by a recogniser; 0 of 0 where it failed."""
 
     def count(rows: Sequence[SpokenRow]) -> list[tuple[float, float]]:
-        parts = []
-        for row in rows:
-            heard = row.judges[judge]
-            assert heard is not None, f"{row.id}: {row.problems}"
-            parts.append((float(heard.errors), float(heard.words)))
-        return parts
+        heard = [row.judges[judge] for row in rows]
+        return [(0.0, 0.0) if one is None else (float(one.errors), float(one.words)) for one in heard]
 
     return count
 
@@ -116,12 +112,16 @@ def by_sentence(parts: Sequence[Sequence[tuple[float, float]]], ids: Sequence[st
 def compare(before: np.ndarray, after: np.ndarray, *, rate: bool) -> dict[str, Any]:
     """Paired bootstrap over sentences of two systems, each given as `by_sentence`.
 
+    A sentence that was not measured for one of them is left out; of rates, also one of which less was measured.
+
     Args:
         before: The system that `after` is compared with.
         after: The other.
         rate: True compares rates by their ratio, False means by their difference.
     """
     known = (before[:, 1] > 0) & (after[:, 1] > 0)
+    if rate:  # the errors of both are divided by the same words
+        known &= np.isclose(before[:, 1], after[:, 1])
     first, second, below = before[known, 0], after[known, 0], after[known, 1]
     if rate:
         moved = paired(first, second, below, resamples=RESAMPLES, seed=1)

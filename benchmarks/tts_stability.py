@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
+
+from training_runs import run_once, train_command
 
 from speechrl.report.environment import describe_environment
 from speechrl.report.writers import read_rows
@@ -36,7 +37,7 @@ COLLAPSED = 1.5
 
 
 def command(method: str, folder: Path, chosen: argparse.Namespace) -> list[str]:
-    """The command line of a run, which anybody can repeat."""
+    """The command line of a run."""
     settings = {
         "output": str(folder), "seed": chosen.seed, "train.steps": chosen.steps, "train.learning_rate": chosen.rate,
         "data.batch_size": 4, "rollout.group_size": 6, "train.checkpoint_every": 100,
@@ -45,31 +46,17 @@ def command(method: str, folder: Path, chosen: argparse.Namespace) -> list[str]:
         "evaluation.judges": ["whisper-tiny.en"], "evaluation.vocoder": "fast", "evaluation.window": "short",
         "report.samples_every": 250, **METHODS[method],
     }  # fmt: skip
-    pairs = [f"{key}={json.dumps(setting)}" for key, setting in settings.items()]
-    return [sys.executable, "-m", "speechrl.cli", "train", str(CONFIG), *pairs]
+    return train_command(CONFIG, settings)
 
 
-def run(method: str, folder: Path, chosen: argparse.Namespace) -> None:
-    """Train once; a run that was interrupted goes on."""
-    if (folder / "evaluation.json").is_file():
-        return
-    line = command(method, folder, chosen)
-    if (folder / "metrics.jsonl").exists():
-        line.append("--resume")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with folder.with_suffix(".log").open("w") as log:
-        environment = os.environ | {"OMP_NUM_THREADS": "1"}
-        subprocess.run(line, stdout=log, stderr=subprocess.STDOUT, check=True, env=environment)
-
-
-def curves(folder: Path) -> list[dict[str, float]]:
-    """What was measured, from the base (step 0) to the last step."""
+def curves(folder: Path) -> list[dict[str, float | None]]:
+    """What was measured, from the base (step 0) to the last step; None where no rendering could be measured."""
     content = json.loads((folder / "evaluation.json").read_text())
     rows = read_rows(folder / "metrics.jsonl")
     first = {"step": 0, **{name: content["before"]["sentences"][name] for name in CURVES}}
     between = [
         {"step": row["step"], "kl": row["kl"], "reward": row["reward"]}
-        | {name: row[f"evaluation/sentences/{name}"] for name in CURVES}
+        | {name: row.get(f"evaluation/sentences/{name}") for name in CURVES}
         for row in rows
         if "evaluation/sentences/judge_wer" in row
     ]
@@ -81,11 +68,12 @@ def curves(folder: Path) -> list[dict[str, float]]:
     ]
 
 
-def collapsed_at(points: list[dict[str, float]]) -> float | None:
+def collapsed_at(points: list[dict[str, float | None]]) -> float | None:
     """The first step of two measurements in a row beyond `COLLAPSED`; None if there are none."""
-    limit = COLLAPSED * points[0]["judge_wer"]
-    bad = [point["judge_wer"] > limit for point in points]
-    return next((points[i]["step"] for i in range(len(bad) - 1) if bad[i] and bad[i + 1]), None)
+    heard = [(point["step"], wer) for point in points if (wer := point["judge_wer"]) is not None]
+    limit = COLLAPSED * heard[0][1]
+    bad = [(step, wer > limit) for step, wer in heard]
+    return next((step for (step, now), (_, after) in pairwise(bad) if now and after), None)
 
 
 def main() -> None:
@@ -105,7 +93,7 @@ def main() -> None:
     write_sentences(chosen.work / "sentences.jsonl", chosen.sentences)
     folders = {m: chosen.work / m.replace(",", "").replace(" ", "_") for m in METHODS}
     with ThreadPoolExecutor(chosen.workers) as pool:
-        list(pool.map(lambda m: run(m, folders[m], chosen), METHODS))
+        list(pool.map(lambda m: run_once(command(m, folders[m], chosen), folders[m]), METHODS))
     found = {m: curves(folder) for m, folder in folders.items()}
     environment = describe_environment()
     content = {

@@ -14,8 +14,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -23,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from training_runs import run_once, train_command
 from tts_listening import JUDGES, Count, TokenJudge, by_sentence, compare, listen, value, word_errors
 
 from speechrl.report.environment import describe_environment
@@ -65,25 +64,12 @@ class Job:
     folder: Path
 
     def command(self) -> list[str]:
-        """The command line, which anybody can repeat."""
+        """The command line."""
         settings = {
             "output": str(self.folder), "seed": self.seed, "train.steps": self.steps, "train.learning_rate": self.rate,
             **METHODS[self.method],
         }  # fmt: skip
-        pairs = [f"{key}={json.dumps(setting)}" for key, setting in settings.items()]
-        return [sys.executable, "-m", "speechrl.cli", "train", str(CONFIG), *pairs]
-
-
-def run(command: list[str], folder: Path) -> None:
-    """Run a training once; its output goes to a log beside its folder."""
-    if (folder / "model" / "speechrl.json").is_file():
-        return
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    if (folder / "metrics.jsonl").exists():
-        command = [*command, "--resume"]
-    with folder.with_suffix(".log").open("w") as log:
-        environment = os.environ | {"OMP_NUM_THREADS": "1"}
-        subprocess.run(command, stdout=log, stderr=subprocess.STDOUT, check=True, env=environment)
+        return train_command(CONFIG, settings)
 
 
 def distances(folder: Path) -> np.ndarray:
@@ -108,16 +94,12 @@ def supervised(folder: Path, seed: int, steps: int, rate: float, chosen: argpars
     """Continue the starter's own training."""
     from speechrl.config.load import resolve_path
 
-    if (folder / "model" / "speechrl.json").is_file():
-        return
     command = [
         sys.executable, "-m", "speechrl.starter.tts.sft", "--codes", str(chosen.codes), "--tokenizer",
         str(chosen.tokenizer), "--init", str(resolve_path(BASE)), "--out", str(folder / "model"), "--seed", str(seed),
         "--steps", str(steps), "--learning-rate", str(rate),
     ]  # fmt: skip
-    folder.mkdir(parents=True, exist_ok=True)
-    with folder.with_suffix(".log").open("w") as log:
-        subprocess.run(command, stdout=log, stderr=subprocess.STDOUT, check=True)
+    run_once(command, folder, resumable=False)
 
 
 class Table:
@@ -178,9 +160,9 @@ def main() -> None:
         for m in METHODS
     ]
     with ThreadPoolExecutor(chosen.workers) as pool:
-        list(pool.map(lambda job: run(job.command(), job.folder), jobs))
+        list(pool.map(lambda job: run_once(job.command(), job.folder), jobs))
         target, stopped = equal_distance(jobs, chosen.work / "distance")
-        list(pool.map(lambda job: run(job.command(), job.folder), stopped))
+        list(pool.map(lambda job: run_once(job.command(), job.folder), stopped))
     base = [listen(BASE, chosen.work / "heard" / "base")]
     tables: dict[str, dict[str, list[dict[str, Any]]]] = {}
     for name, group in (("equal steps", jobs), ("equal distance", stopped)):

@@ -7,11 +7,10 @@ import functools
 from typing import TYPE_CHECKING
 
 import torch
-from transformers import Qwen3Config, Qwen3ForCausalLM
+from toys import WIDTH, toy_language_model
 
 from speechrl.algorithms import make_algorithm
 from speechrl.config.schema import AlgorithmConfig, TrainConfig
-from speechrl.models.language_model import LanguageModel
 from speechrl.models.tts.token2text import Token2Text, Token2TextConfig
 from speechrl.models.tts.token2text_parts import HeadSpec
 from speechrl.train.learner import Learner
@@ -22,10 +21,11 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from speechrl.models.language_model import LanguageModel
+
 LETTERS = "abcdef"
 SILENT = (6, 7)
 CODES = END = 8
-WIDTH = 32
 LENGTH = 6
 TEXTS = ("abc", "fed", "cafe", "bad")
 
@@ -70,19 +70,7 @@ def toy_token2text() -> Token2Text:
 
 
 def toy_speaker(seed: int = 0) -> LanguageModel:
-    torch.manual_seed(seed)
-    config = Qwen3Config(
-        vocab_size=CODES + 1,
-        hidden_size=WIDTH,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        head_dim=16,
-        tie_word_embeddings=True,
-        attention_dropout=0.1,
-    )
-    return LanguageModel(Qwen3ForCausalLM(config), END)
+    return toy_language_model(seed, END)
 
 
 def toy_context(text: str) -> Tensor:

@@ -28,10 +28,11 @@ END = len(WORDS)
 WIDTH = 32
 
 
-def toy_language_model(seed: int = 0) -> LanguageModel:
+def toy_language_model(seed: int = 0, end: int = END) -> LanguageModel:
+    """Over the tokens below `end`, which ends a completion."""
     torch.manual_seed(seed)
     config = Qwen3Config(
-        vocab_size=len(WORDS) + 1,
+        vocab_size=end + 1,
         hidden_size=WIDTH,
         intermediate_size=64,
         num_hidden_layers=2,
@@ -41,7 +42,7 @@ def toy_language_model(seed: int = 0) -> LanguageModel:
         tie_word_embeddings=True,
         attention_dropout=0.1,  # would make scoring random if anything forgot evaluation mode
     )
-    return LanguageModel(Qwen3ForCausalLM(config), END)
+    return LanguageModel(Qwen3ForCausalLM(config), end)
 
 
 class ToyRecogniser:

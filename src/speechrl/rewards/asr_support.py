@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     import numpy as np
     from numpy.typing import NDArray
+    from transformers import PreTrainedTokenizerFast
 
     from speechrl.models.asr.recogniser import Recogniser
     from speechrl.rewards.asr_hallucination import Penalty
@@ -92,10 +93,10 @@ class UnsupportedWords:
 
     def _verdict(self, text: str, logprobs_TV: NDArray[np.floating]) -> Verdict:
         if self._witness == "transcript":
-            heard = transcript(self._listener, logprobs_TV)
+            heard = transcript(self._listener.tokenizer, logprobs_TV)
             flags = made_up_words(heard, text, self._min_run if words_of(heard) else 1)
         else:
-            symbols = partial(spell, self._listener)
+            symbols = partial(spell, self._listener.tokenizer)
             flags = unsupported_words(text, logprobs_TV, symbols, self._price, self._min_run)
         share = sum(flags) / max(len(flags), 1)
         return Verdict(support_penalty(flags, self._penalty), metrics={"unsupported_share": share})
@@ -110,14 +111,14 @@ def listen(recogniser: Recogniser, prompts: Sequence[Prompt]) -> list[NDArray[np
     return [recogniser.ctc_logprobs(context).numpy() for context in recogniser.encode(prompts)]
 
 
-def transcript(recogniser: Recogniser, logprobs_TV: NDArray[np.floating]) -> str:
+def transcript(tokenizer: PreTrainedTokenizerFast, logprobs_TV: NDArray[np.floating]) -> str:
     """What the CTC head writes by itself: the best symbol of each frame, repeats joined, blanks dropped."""
     best = [int(symbol) for symbol, _ in groupby(logprobs_TV.argmax(axis=1))]
     blank = logprobs_TV.shape[1] - 1
-    return str(recogniser.tokenizer.decode([symbol for symbol in best if symbol != blank]))
+    return str(tokenizer.decode([symbol for symbol in best if symbol != blank]))
 
 
-def spell(recogniser: Recogniser, word: str) -> list[int]:
+def spell(tokenizer: PreTrainedTokenizerFast, word: str) -> list[int]:
     """The CTC symbols of a word; none if its alphabet lacks a letter."""
-    ids = recogniser.tokenize(word)
-    return [] if recogniser.tokenizer.unk_token_id in ids else ids
+    ids: list[int] = tokenizer(word, add_special_tokens=False)["input_ids"]
+    return [] if tokenizer.unk_token_id in ids else ids

@@ -10,6 +10,7 @@ import math
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import chain, count
 from typing import TYPE_CHECKING, Self
 
 from speechrl.errors import ConfigError, RewardError
@@ -113,7 +114,7 @@ class RewardMixer:
         Returns:
             One list of scores a group, in the order of its outputs. Metrics are for `asr` prompts those of
             `asr.asr_metrics`, for `tts` those of `tts.speech_metrics`, of `tts.hearing_metrics` where a recogniser
-            listened, and what the terms add.
+            listened, and what the terms add; of one name, the first term's.
 
         Raises:
             ConfigError: A term cannot judge the task of a prompt.
@@ -147,12 +148,12 @@ class RewardMixer:
 
     def _ask(self, groups: Sequence[Sequence[Output]], prompts: Sequence[Prompt]) -> dict[str, list[Verdict]]:
         """The verdicts of each term, flat."""
-        count = sum(map(len, groups))
+        wanted = sum(map(len, groups))
         try:
             # All are asked before any is waited for: those in other processes work meanwhile.
             answers = {term.name: term.scorer.ask(groups, prompts) for term in self._terms}
             return {
-                name: exactly(count, [verdict for group in answer() for verdict in group])
+                name: exactly(wanted, [verdict for group in answer() for verdict in group])
                 for name, answer in answers.items()
             }
         except BaseException:
@@ -171,7 +172,8 @@ class RewardMixer:
         heard = self._heard(verdicts)
         metrics, trouble = _metrics(output, prompt, heard)
         for verdict in verdicts.values():
-            metrics |= verdict.metrics
+            for name, value in verdict.metrics.items():
+                metrics.setdefault(name, value)
         if trouble:
             problems.append(f"metrics {trouble}")
         terms = {name: verdict.value for name, verdict in verdicts.items()}
@@ -209,12 +211,12 @@ class RewardMixer:
 
     def _stop_if_too_many_failed(self, scores: Sequence[Score]) -> None:
         reasons = Counter(score.reason for score in scores if score.status is ScoreStatus.FAILED)
-        count = reasons.total()
-        if not count or count / len(scores) <= self._max_failed_share:
+        failures = reasons.total()
+        if not failures or failures / len(scores) <= self._max_failed_share:
             return
         listed = "\n".join(f"  {times} x {reason}" for reason, times in reasons.most_common(5))
         raise RewardError(
-            f"{count} of {len(scores)} scores could not be computed, more than rewards.max_failed_share "
+            f"{failures} of {len(scores)} scores could not be computed, more than rewards.max_failed_share "
             f"({self._max_failed_share:g}) allows:\n{listed}\nMend the reward, or give it more time (timeout_s)"
         )
 
@@ -257,11 +259,12 @@ def _check_task(name: str, judges: Task, task: Task) -> None:
 
 
 def _names(terms: Sequence[RewardConfig]) -> list[str]:
+    """NAME, NAME_2, NAME_3 ...: the first that no earlier term has."""
     names: list[str] = []
     for term in terms:
         name = term.name.rpartition(":")[2]
-        same = sum(other == name or other.startswith(f"{name}_") for other in names)
-        names.append(f"{name}_{same + 1}" if name in names else name)
+        numbered = (f"{name}_{number}" for number in count(2))
+        names.append(next(free for free in chain([name], numbered) if free not in names))
     return names
 
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from speechrl.config.schema import RewardConfig, RewardsConfig
-from speechrl.errors import DataError
+from speechrl.errors import ConfigError, DataError
 from speechrl.rewards.base import RewardMixer
 from speechrl.rewards.registry import REWARDS, rewards_of
 from speechrl.text.json_lines import json_lines
@@ -33,8 +33,12 @@ DEFAULT_LANGUAGE = "en"
 
 def all_rewards() -> RewardsConfig:
     """Every built-in reward of recognisers that reads texts alone, weight 1; a failed one never stops the others."""
-    names = [name for name in rewards_of("asr") if REWARDS[name].form == "output"]
+    names = filter(_reads_texts_alone, rewards_of("asr"))
     return RewardsConfig(terms=[RewardConfig(name=name) for name in names], max_failed_share=1.0)
+
+
+def _reads_texts_alone(name: str) -> bool:
+    return REWARDS[name].form == "output"
 
 
 def score_file(path: Path, rewards: RewardsConfig | None = None) -> list[dict[str, Any]]:
@@ -45,6 +49,7 @@ def score_file(path: Path, rewards: RewardsConfig | None = None) -> list[dict[st
         rewards: What to judge with; `all_rewards()` when None.
 
     Raises:
+        ConfigError: A reward needs more than texts, or as in `RewardMixer`.
         DataError: The file or a row cannot be used; the message names file, row, field and the mend.
         RewardError: More scores failed than `rewards` allows.
     """
@@ -62,6 +67,7 @@ def score_rows(
         source: Name of their file, for messages.
 
     Raises:
+        ConfigError: A reward needs more than texts, or as in `RewardMixer`.
         DataError: A row cannot be used.
         RewardError: More scores failed than `rewards` allows.
     """
@@ -81,6 +87,13 @@ def _score(numbered: Sequence[tuple[int, Any]], rewards: RewardsConfig, source: 
         ids.append(row["id"])
         outputs.append([Output(hypothesis, Ending.STOP, length=len(hypothesis))])
         prompts.append(prompt)
+    for term in rewards.terms:
+        if term.name in rewards_of("asr") and not _reads_texts_alone(term.name):
+            raise ConfigError(
+                f"reward {term.name!r} listens to the recording, and here texts alone are judged: "
+                f"take it out of rewards.terms; those that can judge {source}: "
+                + ", ".join(filter(_reads_texts_alone, rewards_of("asr")))
+            )
     with RewardMixer(rewards) as mixer:
         scores = mixer.score(outputs, prompts)
     return [_row_out(name, score) for name, (score,) in zip(ids, scores, strict=True)]

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Literal
 from speechrl.errors import ConfigError
 from speechrl.rewards.tts import (
     Shape,
-    hearing_metrics,
     likelihood,
     liveliness,
     mos_share,
@@ -66,9 +65,7 @@ class RecogniserAccuracy:
         verdicts = []
         for heard, prompt in zip(self._recogniser.transcribe(clips), prompts, strict=True):
             value = spoken_accuracy(prompt.text, heard, prompt.language, self._unit, self._shape, self._floor)
-            verdicts.append(
-                Verdict(value, heard=heard, metrics=hearing_metrics(prompt.text, heard, prompt.language))
-            )
+            verdicts.append(Verdict(value, heard=heard))
         return verdicts
 
 

@@ -54,7 +54,7 @@ def draw(
         top_p: See `keep_likely`.
 
     Returns:
-        Token ids of shape (N,); a token of probability 0 is never drawn.
+        Token ids of shape (N,); a token of probability 0 is never drawn. Of a row with NaN it is any token.
     """
     if temperature == 0.0:
         return logits_NV.argmax(-1)
@@ -63,4 +63,5 @@ def draw(
     total_N = mass_NV[:, -1]
     # Rounding must not carry the target to the total: what follows there has probability 0.
     target_N = torch.minimum((uniform_N * total_N).float(), total_N.nextafter(torch.zeros_like(total_N)))
-    return torch.searchsorted(mass_NV, target_N[:, None], right=True)[:, 0]
+    tokens_N = torch.searchsorted(mass_NV, target_N[:, None], right=True)[:, 0]
+    return tokens_N.clamp(max=mass_NV.shape[-1] - 1)

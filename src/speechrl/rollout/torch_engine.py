@@ -159,13 +159,6 @@ class TorchEngine:
             behaviour_AV = prefix.logits_BV.float().log_softmax(-1)
             # NaN or +inf anywhere in a row makes its first log-probability NaN.
             broken_A = behaviour_AV[:, 0].isnan()
-            if broken_A.any():
-                context = contexts[rows[int(live_A[broken_A][0])]]
-                raise TrainingError(
-                    f"prompt {context.prompt_id!r}: the model's predictions are not finite at token {position + 1} of "
-                    "a rollout. Its weights hold NaN or infinity, or its context does: look for NaN in the audio "
-                    "(speechrl data check), set train.precision=fp32, or go on from an earlier checkpoint."
-                )
             tokens_A = draw(
                 prefix.logits_BV, noise_NL[live_A, position], params.temperature, params.top_k, params.top_p
             )
@@ -174,9 +167,17 @@ class TorchEngine:
             ends_A = (lengths_N[live_A] == 0) & (
                 (tokens_A == model.end_token_id) | (position + 1 >= limits_N[live_A])
             )
-            lengths_N[live_A[ends_A]] = position + 1
+            lengths_N[live_A] = lengths_N[live_A].masked_fill(ends_A, position + 1)
             open_A = lengths_N[live_A] == 0
-            unfinished = int(open_A.sum())
+            # The host waits for the device once a token, here.
+            unfinished, broken = torch.stack([open_A.sum(), broken_A.sum()]).tolist()
+            if broken:
+                context = contexts[rows[int(live_A[broken_A][0])]]
+                raise TrainingError(
+                    f"prompt {context.prompt_id!r}: the model's predictions are not finite at token {position + 1} of "
+                    "a rollout. Its weights hold NaN or infinity, or its context does: look for NaN in the audio "
+                    "(speechrl data check), set train.precision=fp32, or go on from an earlier checkpoint."
+                )
             if unfinished == 0:
                 break
             if unfinished <= (1.0 - FINISHED_SHARE) * len(live_A):

@@ -7,7 +7,7 @@ import json
 import math
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from speechrl.models.tts.mel import SAMPLE_RATE_HZ
 from speechrl.models.tts.speech_codes import SpeechCoder
 from speechrl.models.tts.token2text import FRAMES_PER_TOKEN, SPEAKER
 from speechrl.models.tts.token2text_parts import HeadSpec, frames_needed, pad_tokens, spell
+from speechrl.train.length_batches import length_batches
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -266,16 +267,7 @@ def batches(
 
     A batch has at least one pair, and otherwise at most `tokens_per_batch` positions with padding.
     """
-    lengths = np.array([len(pair.tokens) for pair in pairs])
+    lengths = [len(pair.tokens) for pair in pairs]
     while True:
-        order = np.argsort(lengths * generator.uniform(0.9, 1.1, size=len(pairs)))
-        made: list[list[int]] = [[]]
-        longest = 0
-        for index in cast("list[int]", order.tolist()):
-            longest = max(longest, int(lengths[index]))
-            if made[-1] and longest * (len(made[-1]) + 1) > tokens_per_batch:
-                made.append([])
-                longest = int(lengths[index])
-            made[-1].append(index)
-        for batch in generator.permutation(len(made)):
-            yield [pairs[index] for index in made[batch]]
+        for batch in length_batches(lengths, tokens_per_batch, generator):
+            yield [pairs[place] for place in batch]

@@ -1,7 +1,5 @@
 """The reward `unsupported`, with a listener that hears letters written into the samples."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 import torch
@@ -18,17 +16,24 @@ UNKNOWN = len(LETTERS)
 BLANK = UNKNOWN + 1
 
 
+class Letters:
+    """The tokenizer of the listener."""
+
+    unk_token_id = UNKNOWN
+
+    def __call__(self, text: str, add_special_tokens: bool) -> dict[str, list[int]]:
+        return {"input_ids": [LETTERS.index(letter) if letter in LETTERS else UNKNOWN for letter in text]}
+
+    def decode(self, ids: list[int]) -> str:
+        return " ".join(LETTERS[index] * 3 for index in ids)
+
+
 class Listener(Recogniser):
     """Sample k of the audio is the symbol of frame k, heard at 97 %."""
 
     def __init__(self) -> None:
-        self.tokenizer = SimpleNamespace(
-            unk_token_id=UNKNOWN, decode=lambda ids: " ".join(LETTERS[index] * 3 for index in ids)
-        )
+        self.tokenizer = Letters()
         self.listened = 0
-
-    def tokenize(self, text: str) -> list[int]:
-        return [LETTERS.index(letter) if letter in LETTERS else UNKNOWN for letter in text]
 
     def encode(self, prompts):
         self.listened += len(prompts)

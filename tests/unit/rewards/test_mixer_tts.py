@@ -43,6 +43,13 @@ class Reader(Listener):
         return Verdict(1.0, heard=prompt.text, metrics={"token_cer": 0.0})
 
 
+class Deaf(Listener):
+    """Hears nothing, and logs what comes of it."""
+
+    def _one(self, output: Output, prompt: Prompt) -> Verdict:
+        return Verdict(0.0, heard="", metrics={"wer": 1.0, "loudness": 0.0})
+
+
 @pytest.fixture(autouse=True)
 def _light_judges(monkeypatch: pytest.MonkeyPatch) -> None:
     span = REWARDS["recogniser"].span
@@ -89,6 +96,18 @@ def test_ears_are_believed_before_tokens_whatever_the_order() -> None:
     assert score.metrics["token_cer"] == 0.0
     ((score,),) = judge(config({"name": "token_accuracy"}), [1])
     assert score.heard == "one cat two dogs"
+
+
+def test_a_second_recogniser_has_its_own_name_and_leaves_the_numbers_of_the_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(REWARDS, "recogniser_nll", Reward(Listener, "tts", "batch", hears=True))
+    monkeypatch.setitem(REWARDS, "recogniser", Reward(Deaf, "tts", "batch", hears=True))
+    names = ("recogniser_nll", "recogniser", "recogniser")
+    ((score,),) = judge(config(*({"name": name} for name in names)), [3])
+    assert list(score.terms) == ["recogniser_nll", "recogniser", "recogniser_2"]
+    assert score.heard == "one cat two"
+    assert (score.metrics["wer"], score.metrics["loudness"]) == (0.25, 0.5)
 
 
 def test_group_rewards_see_their_own_group_only() -> None:

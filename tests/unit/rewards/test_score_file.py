@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from speechrl.config.schema import RewardConfig, RewardsConfig
-from speechrl.errors import DataError
+from speechrl.errors import ConfigError, DataError
 from speechrl.rewards.score_file import all_rewards, score_file, score_rows
 
 STRANGE = Path(__file__).parent / "strange_rewards.py"
@@ -107,6 +107,13 @@ def test_failed_scores_are_null_with_a_reason() -> None:
     assert (row["status"], row["total"], row["terms"]) == ("failed", None, {"raise_on_bad": None})
     assert "no such word" in row["reason"]
     json.dumps(row, allow_nan=False)
+
+
+def test_a_reward_that_listens_is_refused_before_its_model_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("speechrl.rewards.score_file.RewardMixer", lambda rewards: pytest.fail("was made"))
+    rewards = RewardsConfig(terms=[RewardConfig(name="accuracy"), RewardConfig(name="unsupported")])
+    with pytest.raises(ConfigError, match=r"'unsupported' listens .* take it out of rewards\.terms"):
+        score_rows([GOOD], rewards)
 
 
 def test_texts_may_hold_any_separator_and_the_file_a_byte_order_mark(tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ from speechrl.models.asr.recogniser import AudioEncoder, Recogniser, RecogniserC
 from speechrl.models.asr.whisper_encoder import load_whisper_frames
 from speechrl.models.language_model import LanguageModel
 from speechrl.starter.asr.frames import ENCODER
+from speechrl.train.length_batches import length_batches
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -99,15 +100,8 @@ def load_items(
 
 def batches(items: Sequence[Item], budget: int, rng: np.random.Generator) -> list[list[Item]]:
     """Batches of similar length, at most `budget` padded positions each, in random order."""
-    noise = rng.uniform(0.9, 1.1, size=len(items))
-    order = sorted(range(len(items)), key=lambda i: items[i].positions * noise[i])
-    made: list[list[Item]] = [[]]
-    for index in order:
-        longest = max([item.positions for item in made[-1]] + [items[index].positions])
-        if made[-1] and longest * (len(made[-1]) + 1) > budget:
-            made.append([])
-        made[-1].append(items[index])
-    return [made[i] for i in rng.permutation(len(made))]
+    made = length_batches([item.positions for item in items], budget, rng)
+    return [[items[place] for place in batch] for batch in made]
 
 
 class SupervisedRecogniser(nn.Module):

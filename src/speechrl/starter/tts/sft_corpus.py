@@ -12,6 +12,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
 from speechrl.models.tts.text_encoder import ALPHABET, Pace, piece_strings, plain_text
+from speechrl.train.length_batches import length_batches
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -117,15 +118,8 @@ class Corpus:
 
     def batches(self, budget: int, rng: np.random.Generator) -> list[list[Item]]:
         """Batches of similar length, at most `budget` padded positions each, in random order."""
-        noise = rng.uniform(0.9, 1.1, size=len(self.items))
-        order = sorted(range(len(self.items)), key=lambda i: self.items[i].length * noise[i])
-        made: list[list[Item]] = [[]]
-        for index in order:
-            longest = max([item.length for item in made[-1]] + [self.items[index].length])
-            if made[-1] and longest * (len(made[-1]) + 1) > budget:
-                made.append([])
-            made[-1].append(self.items[index])
-        return [made[i] for i in rng.permutation(len(made))]
+        made = length_batches([item.length for item in self.items], budget, rng)
+        return [[self.items[place] for place in batch] for batch in made]
 
     def references(self, items: Sequence[Item], rng: np.random.Generator) -> Tensor:
         """For each item the vector of some utterance of its voice, shape (items, VOICE_WIDTH)."""

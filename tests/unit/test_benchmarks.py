@@ -1,0 +1,78 @@
+"""What benchmarks make of renderings that a judge or a scorer failed on, and of runs that were interrupted."""
+
+import importlib
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+from speechrl.evaluate.tts_results import Heard, SpokenRow
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+
+
+@pytest.fixture
+def listening(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    return importlib.import_module("tts_listening")
+
+
+@pytest.fixture
+def stability(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    return importlib.import_module("tts_stability")
+
+
+@pytest.fixture
+def runs(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    return importlib.import_module("training_runs")
+
+
+def row(name: str, seed: int, errors: int) -> SpokenRow:
+    heard = Heard("", errors, 0, 0, 10, 0, 40)
+    measures = (None, None, None, None, None)
+    return SpokenRow(name, seed, "en", "text", "", {"judge": heard}, *measures, 1.0, 20, 40, False, (1,), {})
+
+
+def test_a_sentence_that_a_judge_failed_on_is_in_neither_system(listening: ModuleType) -> None:
+    before = [row(name, seed, 2) for name in "abcd" for seed in (1, 2)]
+    after = [row(name, seed, 1) for name in "abcd" for seed in (1, 2)]
+    after[0] = replace(after[0], judges={"judge": None}, problems={"judge": "timed out"})
+    count, ids = listening.word_errors("judge"), [one.id for one in before]
+    first, second = (listening.by_sentence([count(rows)], ids) for rows in (before, after))
+    np.testing.assert_array_equal(second[:2], [[1, 10], [2, 20]])
+    assert listening.compare(first, second, rate=True)["relative_change"] == pytest.approx(-0.5)
+
+
+def test_curves_have_gaps_where_nothing_could_be_measured(stability: ModuleType, tmp_path: Path) -> None:
+    base = dict.fromkeys(stability.CURVES, 0.2)
+    evaluation = {"before": {"sentences": base}, "after": {"sentences": base | {"similarity": None}}}
+    (tmp_path / "evaluation.json").write_text(json.dumps(evaluation))
+    known = {f"evaluation/sentences/{name}": 0.4 for name in stability.CURVES if name != "quality"}
+    rows = [{"step": step, "kl": 0.1, "reward": 0.5} | known for step in (100, 200)]
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(one) + "\n" for one in rows))
+    points = stability.curves(tmp_path)
+    assert [point["quality"] for point in points] == [0.2, None, None, 0.2]
+    assert points[-1]["similarity"] is None
+    assert stability.collapsed_at(points) == 100
+
+
+def test_a_run_is_made_once_goes_on_and_keeps_the_log_of_its_crash(runs: ModuleType, tmp_path: Path) -> None:
+    folder = tmp_path / "work" / "rate-0.1"
+    script = (
+        "import pathlib, sys; folder = pathlib.Path(sys.argv[1]); print(sys.argv[2:], flush=True);"
+        "again = folder.exists(); (folder / 'model').mkdir(parents=True, exist_ok=True);"
+        "again or sys.exit('crash'); (folder / 'model' / 'speechrl.json').touch()"
+    )
+    command = [sys.executable, "-c", script, str(folder)]
+    with pytest.raises(subprocess.CalledProcessError):
+        runs.run_once(command, folder)
+    runs.run_once(command, folder)
+    runs.run_once(command, folder)
+    assert (tmp_path / "work" / "rate-0.1.log").read_text() == "[]\ncrash\n['--resume']\n"
