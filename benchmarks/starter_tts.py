@@ -97,7 +97,7 @@ def main() -> None:
     parser.add_argument("--mels", type=Path, help="directory of speechrl.starter.tts.mels")
     parser.add_argument("--utterances", type=int, default=100, help="held-out utterances of the corpus")
     parser.add_argument("--sentences", type=int, default=450, help="test sentences for the whole chain")
-    parser.add_argument("--judges", nargs="+", default=["whisper-tiny.en", "whisper-base"])
+    parser.add_argument("--judges", nargs="+", default=["whisper-tiny.en", "moonshine-tiny"])
     parser.add_argument("--vocoders", nargs="+", default=["fast", "hifigan"])
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results" / "starter_tts.json")
     chosen = parser.parse_args()

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-JUDGES = ("whisper-tiny.en", "whisper-base")
+JUDGES = ("whisper-tiny.en", "moonshine-tiny")
 INDEPENDENT_TOKEN2TEXT = "package:starter/token2text_judge"
 RESAMPLES = 5000
 Count = Callable[[Sequence[SpokenRow]], list[tuple[float, float]]]

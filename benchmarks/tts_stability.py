@@ -41,7 +41,8 @@ def command(method: str, folder: Path, chosen: argparse.Namespace) -> list[str]:
     settings = {
         "output": str(folder), "seed": chosen.seed, "train.steps": chosen.steps, "train.learning_rate": chosen.rate,
         "data.batch_size": 4, "rollout.group_size": 6, "train.checkpoint_every": 100,
-        "evaluation.sets": {"sentences": str(chosen.work / "sentences.jsonl")}, "evaluation.every": chosen.every,
+        "evaluation.sets": {"sentences": "package:data/tts_en/test.jsonl"}, "evaluation.limit": chosen.sentences,
+        "evaluation.every": chosen.every,
         "evaluation.temperature": 1.0, "evaluation.top_k": 0, "evaluation.max_new_tokens": 300,
         "evaluation.judges": ["whisper-tiny.en"], "evaluation.vocoder": "fast", "evaluation.window": "short",
         "report.samples_every": 250, **METHODS[method],
@@ -90,7 +91,6 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--workers", type=int, default=2, help="runs at once, one thread each")
     chosen = parser.parse_args()
-    write_sentences(chosen.work / "sentences.jsonl", chosen.sentences)
     folders = {m: chosen.work / m.replace(",", "").replace(" ", "_") for m in METHODS}
     with ThreadPoolExecutor(chosen.workers) as pool:
         list(pool.map(lambda m: run_once(command(m, folders[m], chosen), folders[m]), METHODS))
@@ -107,16 +107,6 @@ def main() -> None:
         ],
     }
     chosen.out.write_text(json.dumps(content, indent=1) + "\n")
-
-
-def write_sentences(path: Path, count: int) -> None:
-    """The first test sentences, with the paths of their voices made whole."""
-    from speechrl.config.load import resolve_path
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    data = resolve_path("package:data/tts_en")
-    rows = [json.loads(line) for line in (data / "test.jsonl").read_text("utf-8").splitlines()[:count]]
-    path.write_text("".join(json.dumps(row | {"audio": str(data / row["audio"])}) + "\n" for row in rows))
 
 
 if __name__ == "__main__":

@@ -207,6 +207,9 @@ class EvaluationConfig(Section):
     """What is measured before and after (and between)."""
 
     sets: dict[str, str] = Field(default_factory=dict, description="Name -> manifest of held-out data")
+    limit: PositiveInt | None = Field(
+        None, description="Utterances of each set, from its beginning; null is all"
+    )
     batch_size: PositiveInt = Field(32, description="Utterances decoded at once")
     beam: PositiveInt = Field(1, description="Beam width; 1 is greedy")
     max_new_tokens: PositiveInt = Field(128, description="Token limit of a hypothesis")

@@ -22,18 +22,21 @@ DERIVE_SEED = 0
 """Derived sets are the same in every run, whatever its seed: results can be compared."""
 
 
-def load_sets(sets: Mapping[str, str], task: Task = "asr") -> dict[str, list[Prompt]]:
+def load_sets(
+    sets: Mapping[str, str], task: Task = "asr", limit: int | None = None
+) -> dict[str, list[Prompt]]:
     """Read held-out sets with their audio.
 
     Args:
         sets: Name -> manifest, or derived set, as in `evaluation.sets` of a configuration.
         task: What the sets are for: their audio is what to recognise, or the voice to speak with.
+        limit: How many utterances of each set, from its beginning; None is all.
 
     Raises:
         ConfigError: A name cannot be a file name (rows go to `evaluation/before/NAME.jsonl`).
         DataError: A manifest cannot be read, has no utterances, or has one id twice (pairing is by id).
     """
-    return {name: _load(name, path, task) for name, path in sets.items()}
+    return {name: _load(name, path, task)[:limit] for name, path in sets.items()}
 
 
 def _load(name: str, path: str, task: Task) -> list[Prompt]:

@@ -79,7 +79,7 @@ def train(config: RunConfig, *, resume: bool = False, listener: Listener | None 
     with ExitStack() as stack:
         rewards = stack.enter_context(RewardMixer(config.rewards))
         source = _open_stream(config, listener)
-        sets = load_sets(config.evaluation.sets, config.task)
+        sets = load_sets(config.evaluation.sets, config.task, config.evaluation.limit)
         model = load_model(config.model.path)
         if model.task != config.task:
             raise ConfigError(

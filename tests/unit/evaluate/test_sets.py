@@ -30,6 +30,12 @@ def test_a_manifest_and_what_is_derived_from_it(manifest):
     assert {prompt.text for prompt in sets["silence"]} == {""}
 
 
+def test_a_limit_takes_the_beginning_of_every_set(manifest):
+    sets = load_sets({"test": str(manifest), "noise": f"{manifest}#noise"}, limit=2)
+    assert [prompt.id for prompt in sets["test"]] == ["0", "1"]
+    assert len(sets["noise"]) == 2
+
+
 def test_derived_sets_are_the_same_every_time(manifest):
     first, second = (load_sets({"noise": f"{manifest}#noise"})["noise"] for _ in range(2))
     assert all(np.array_equal(one.audio, other.audio) for one, other in zip(first, second, strict=True))

@@ -41,12 +41,12 @@ if TYPE_CHECKING:
     from speechrl.starter.tts.sft_corpus import Item
     from speechrl.starter.tts.tokenizer import Coded
 
-STEPS = 1000
+STEPS = 1300
 ADAMW_LEARNING_RATE = 3e-3
 EMBEDDING_LEARNING_RATE = 1e-2
 MUON_LEARNING_RATE = 0.02
 POSITIONS = 3500
-NOISE = 0.05
+NOISE = 0.1
 LOG_EVERY, SAVE_EVERY = 50, 100
 LANGUAGE_MODEL: dict[str, Any] = {
     "hidden_size": 320, "num_hidden_layers": 5, "num_attention_heads": 5, "num_key_value_heads": 5, "head_dim": 64,

@@ -53,6 +53,7 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "token2text_judge": (
         *PLAIN, "data.half=second", "seed=2", "model.heads=[]",
         "model.architecture=gru", "model.width=192", "model.layers=3",
+        "train.steps=1600",
     ),
 }  # fmt: skip
 """Folder of each model, and how it differs from the configuration that ships."""
