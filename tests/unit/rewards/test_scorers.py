@@ -16,6 +16,7 @@ from speechrl.rewards.scorers.packages import cache_folder, join_parts, package_
 from speechrl.rewards.scorers.pitch import log_f0_std
 from speechrl.rewards.scorers.quality import _segments
 from speechrl.rewards.scorers.recogniser import FolderRecogniser, check_judges, load_recogniser_judge
+from speechrl.rewards.scorers.whisper import WhisperRecogniser
 from speechrl.types import Ending, Output
 
 
@@ -179,3 +180,20 @@ def test_a_folder_recogniser_reads_until_its_end_token() -> None:
     )
     clips = [(tone(16_000, 0.3), 16_000), (np.zeros(800, np.float32), 16_000), (tone(16_000, 0.2), 16_000)]
     assert FolderRecogniser(model).transcribe(clips) == ["4 7", "", "3 7"]  # type: ignore[arg-type]
+
+
+def test_whoever_repeats_himself_in_a_short_window_is_heard_again_in_a_full_one(monkeypatch) -> None:
+    recogniser = WhisperRecogniser.__new__(WhisperRecogniser)
+    recogniser._short, recogniser._batch_size = True, 2
+    recogniser._tokenizer = SimpleNamespace(decode=lambda ids: f"{len(ids)} tokens")
+    asked = []
+
+    def generate(pieces, *, short):
+        asked.append((short, [len(piece) for piece in pieces]))
+        # The clip of 500 samples makes the short window loop, up to the cap of 4 tokens.
+        return [[0] * (4 if short and len(piece) == 500 else 3) for piece in pieces], 4
+
+    monkeypatch.setattr(recogniser, "_generate", generate)
+    pieces = [np.ones(count, np.float32) for count in (700, 500, 600)]
+    assert recogniser._transcribe(pieces) == ["3 tokens"] * 3
+    assert asked == [(True, [500, 600]), (True, [700]), (False, [500])]

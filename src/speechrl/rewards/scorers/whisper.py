@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 _SHORT_WINDOW_S = 10
 _SHORT_MARGIN_S = 1
-_TOKENS_PER_SECOND = 6
-_TOKENS_MARGIN = 6
+_SHORT_TOKENS_PER_SECOND = 3
+_SHORT_TOKENS_MARGIN = 3
 _FRAME_SAMPLES = 320
 _MAX_TOKENS = 448
 _LEAST_PROBABILITY = 1e-10
@@ -36,8 +36,9 @@ class WhisperRecogniser:
     Args:
         folder: A converted model with `tokenizer.json`.
         window: `full` shows the model 30 s whatever the length of the clip, as it was trained. `short` shows the
-            longest clip of a batch and 1 s, at least 10 s, and caps the new tokens at 6 a second: three times
-            as fast, and as accurate on prompts of 1 to 17 s. Still shorter windows make it repeat itself.
+            longest clip of a batch and 1 s, at least 10 s, and caps the new tokens: three times as fast, and as
+            accurate on prompts of 1 to 17 s. Now and then it repeats itself there until the cap, and is then shown
+            30 s after all. Still shorter windows make it do so often.
         language: ISO 639-1 code, for a multilingual model.
         batch_size: Clips at once.
     """
@@ -75,14 +76,27 @@ class WhisperRecogniser:
 
     def _transcribe(self, pieces: list[NDArray[np.float32]]) -> list[str]:
         texts = [""] * len(pieces)
-        for batch in self._batches(pieces):
-            features, seconds = self._mel([pieces[i] for i in batch])
-            most = int(seconds * _TOKENS_PER_SECOND) + _TOKENS_MARGIN if self._short else _MAX_TOKENS
-            prompts = [[*self._start, self._plain]] * len(batch)
-            results = self._model.generate(features, prompts, beam_size=1, max_length=min(most, _MAX_TOKENS))
-            for i, result in zip(batch, results, strict=True):
-                texts[i] = self._tokenizer.decode(result.sequences_ids[0])
+        waiting = list(range(len(pieces)))
+        for short in (True, False) if self._short else (False,):
+            endless = []
+            for batch in self._batches([pieces[i] for i in waiting]):
+                chosen = [waiting[place] for place in batch]
+                found, cap = self._generate([pieces[i] for i in chosen], short=short)
+                for i, ids in zip(chosen, found, strict=True):
+                    texts[i] = self._tokenizer.decode(ids)
+                    if short and len(ids) >= cap:
+                        endless.append(i)
+            waiting = endless
         return texts
+
+    def _generate(self, pieces: list[NDArray[np.float32]], *, short: bool) -> tuple[list[list[int]], int]:
+        """Tokens of each piece, and how many there can be at most."""
+        features, seconds = self._mel(pieces, short=short)
+        most = int(seconds * _SHORT_TOKENS_PER_SECOND) + _SHORT_TOKENS_MARGIN if short else _MAX_TOKENS // 2
+        prompts = [[*self._start, self._plain]] * len(pieces)
+        # CTranslate2 keeps one half of Whisper's length for the prompt.
+        results = self._model.generate(features, prompts, beam_size=1, max_length=2 * most)
+        return [result.sequences_ids[0] for result in results], most
 
     def nll(self, clips: Sequence[Clip], texts: Sequence[str]) -> list[float]:
         """-log P(text | sound) per token in nats, teacher-forced; the end of the text is not among the tokens.
@@ -99,7 +113,7 @@ class WhisperRecogniser:
                 raise ValueError(f"text of {len(text)} characters is empty or too long to be followed")
         values = [math.nan] * len(clips)
         for batch in self._batches(heard):
-            features, seconds = self._mel([heard[i] for i in batch])
+            features, seconds = self._mel([heard[i] for i in batch], short=self._short)
             frames = [int(seconds * SAMPLE_RATE_HZ) // (_FRAME_SAMPLES // 2)] * len(batch)
             results = self._model.align(features, self._start, [tokens[i] for i in batch], frames)
             for i, result in zip(batch, results, strict=True):
@@ -112,10 +126,10 @@ class WhisperRecogniser:
         order = sorted(range(len(pieces)), key=lambda i: len(pieces[i]))
         return [order[start : start + self._batch_size] for start in range(0, len(order), self._batch_size)]
 
-    def _mel(self, pieces: Sequence[NDArray[np.float32]]) -> tuple[Any, float]:
+    def _mel(self, pieces: Sequence[NDArray[np.float32]], *, short: bool) -> tuple[Any, float]:
         """Log-mel of one batch, and the seconds that the model sees."""
         seen = PIECE_S * SAMPLE_RATE_HZ
-        if self._short:
+        if short:
             longest = max(map(len, pieces)) + _SHORT_MARGIN_S * SAMPLE_RATE_HZ
             longest = max(longest, _SHORT_WINDOW_S * SAMPLE_RATE_HZ)
             seen = min(seen, -(-longest // _FRAME_SAMPLES) * _FRAME_SAMPLES)
