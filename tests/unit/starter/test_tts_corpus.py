@@ -40,8 +40,8 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_plan_holds_the_shares_in_every_half() -> None:
-    planned = corpus.plan(SENTENCES, hours=0.8, seed=3)
-    assert planned == corpus.plan(SENTENCES, hours=0.8, seed=3)
+    planned = corpus.plan(SENTENCES, hours=0.8, further_hours=0, seed=3)
+    assert planned == corpus.plan(SENTENCES, hours=0.8, further_hours=0, seed=3)
     assert len({item.sentence for item in planned}) == len(planned)
     assert {item.split for item in planned} == {"train", "dev"}
     for half in (planned[: len(planned) // 2], planned[len(planned) // 2 :]):
@@ -50,7 +50,20 @@ def test_plan_holds_the_shares_in_every_half() -> None:
             assert counts[voice] / len(half) == pytest.approx(share, abs=0.06)
 
 
+def test_further_sentences_are_others_and_for_training_alone() -> None:
+    first = corpus.plan(SENTENCES, hours=0.5, further_hours=0, seed=3)
+    planned = corpus.plan(SENTENCES, hours=0.5, further_hours=0.4, seed=3)
+    further = planned[len(first) :]
+    assert planned[: len(first)] == first
+    assert {item.split for item in further} == {"train"}
+    assert {item.sentence.source for item in further} == set(corpus.FURTHER_SOURCE_SHARES)
+    assert len({item.sentence for item in planned}) == len({item.id for item in planned}) == len(planned)
+
+
 def test_shares_sum_to_one_and_name_all_voices() -> None:
+    for shares in (corpus.FURTHER_VOICE_SHARES, corpus.FURTHER_SOURCE_SHARES):
+        assert sum(shares.values()) == pytest.approx(1)
+    assert set(corpus.FURTHER_VOICE_SHARES) == set(VOICES)
     assert sum(corpus.VOICE_SHARES.values()) == pytest.approx(1)
     assert sum(corpus.SOURCE_SHARES.values()) == pytest.approx(1)
     assert set(corpus.VOICE_SHARES) == set(VOICES)
@@ -58,7 +71,7 @@ def test_shares_sum_to_one_and_name_all_voices() -> None:
 
 def test_plan_says_when_sentences_do_not_suffice() -> None:
     with pytest.raises(DataError, match="--hours 50"):
-        corpus.plan(SENTENCES, hours=50, seed=1)
+        corpus.plan(SENTENCES, hours=50, further_hours=0, seed=1)
 
 
 def test_sentences_of_the_shipped_sets_and_their_like_are_not_permitted(tmp_path: Path) -> None:
@@ -81,7 +94,7 @@ def test_sentences_of_the_shipped_sets_and_their_like_are_not_permitted(tmp_path
 
 @pytest.mark.usefixtures("quick")
 def test_a_shard_reads_back_as_it_was_spoken(tmp_path: Path) -> None:
-    planned = corpus.plan(SENTENCES, 0.5, 1)[:25]
+    planned = corpus.plan(SENTENCES, 0.5, 0, 1)[:25]
     cpu_s = corpus.build_shard(tmp_path, 0, planned)
     rows = [json.loads(line) for line in (tmp_path / "shard-00000.jsonl").read_text().splitlines()]
     kept = [item for item in planned if not item.sentence.raw.endswith("13.")]
@@ -97,17 +110,17 @@ def test_a_shard_reads_back_as_it_was_spoken(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("quick")
 def test_a_resumed_build_equals_an_uninterrupted_one(tmp_path: Path) -> None:
     whole, resumed = tmp_path / "whole", tmp_path / "resumed"
-    summary = corpus.build(whole, 0.02, 1, 1)
+    summary = corpus.build(whole, 0.02, 0, 1, 1)
     assert summary["utterances"] + summary["left_out"] == summary["planned"]
     assert sum(summary["hours_by_voice"].values()) == pytest.approx(summary["hours"], abs=0.003)
-    corpus.build(resumed, 0.02, 1, 1)
+    corpus.build(resumed, 0.02, 0, 1, 1)
     (resumed / "shard-00002.jsonl").unlink()
     (resumed / "shard-00002.npy").unlink()
-    corpus.build(resumed, 0.02, 1, 1)
+    corpus.build(resumed, 0.02, 0, 1, 1)
     assert (resumed / "manifest.jsonl").read_text() == (whole / "manifest.jsonl").read_text()
     assert len(corpus.read_manifest(whole)) == summary["utterances"]
     with pytest.raises(DataError, match="another --out"):
-        corpus.build(resumed, 0.02, 2, 1)
+        corpus.build(resumed, 0.02, 0, 2, 1)
 
 
 def test_reading_without_a_corpus_says_how_to_build_one(tmp_path: Path) -> None:
