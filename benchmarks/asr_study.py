@@ -158,7 +158,7 @@ def main() -> None:
         "--rows", nargs="+", choices=ROWS, default=list(ROWS), metavar="ROW", help=", ".join(ROWS)
     )
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
-    parser.add_argument("--steps", type=int, default=48)
+    parser.add_argument("--steps", type=int, default=40)
     parser.add_argument("--split", choices=SETS, default="test", help="held-out split")
     parser.add_argument("--start", default="package:starter/asr", help="the model that every row starts from")
     parser.add_argument(
