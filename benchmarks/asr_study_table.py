@@ -108,30 +108,26 @@ def line(name: str, system: System, start: System | None) -> dict[str, Any]:
 def page(content: Mapping[str, Any]) -> str:
     """The tables of a result in Markdown: numbers, their intervals, pairs of rows, and what each row practised on."""
     titles = [column.title for column in COLUMNS]
-    lines, pairs = content["summary"], content["pairs"]
-    return "\n".join(
-        [
-            *_table(["%", *titles], [[one["row"], *_numbers(one, titles)] for one in lines]),
-            "",
-            *_table(
-                ["points against the start", *titles],
-                [[one["row"], *_differences(one["columns"], titles)] for one in lines[1:]],
-            ),
-            "",
-            *_table(
-                ["points between rows", *titles],
-                [
-                    [f"{one['row']} against {one['against']}", *_changes(one["columns"], titles)]
-                    for one in pairs
-                ],
-            ),
-            "",
-            *_table(
-                ["subset", "utterances", "minutes", "keywords", "WER of the start", "with spread", "made of"],
-                [_subset(name, one) for name, one in content["data"].items()],
-            ),
-        ]
-    )
+    start, *trained = content["summary"]
+    tables = [
+        _table(["%", *titles], [[one["row"], *_numbers(one, titles)] for one in (start, *trained)]),
+        _table(
+            ["points against the start", *titles],
+            [[one["row"], *_differences(one["columns"], titles)] for one in trained],
+        ),
+        _table(
+            ["points between rows", *titles],
+            [
+                [f"{one['row']} against {one['against']}", *_changes(one["columns"], titles)]
+                for one in content["pairs"]
+            ],
+        ),
+        _table(
+            ["subset", "utterances", "minutes", "keywords", "WER of the start", "with spread", "made of"],
+            [_subset(name, one) for name, one in content["data"].items()],
+        ),
+    ]
+    return "\n\n".join(tables)
 
 
 def _by_utterance(system: System, column: Column) -> tuple[list[float], list[float]]:
@@ -143,8 +139,8 @@ def _by_utterance(system: System, column: Column) -> tuple[list[float], list[flo
     return top_U.tolist(), bottom_U.tolist()
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    return [f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *rows)]
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *rows))
 
 
 def _numbers(one: Mapping[str, Any], titles: Sequence[str]) -> list[str]:
