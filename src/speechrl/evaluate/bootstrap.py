@@ -181,6 +181,42 @@ def paired_difference(
     return Difference(float(gained_U.sum() / whole), float(low), float(high), p)
 
 
+def paired_ratios(
+    before: tuple[Sequence[float], Sequence[float]],
+    after: tuple[Sequence[float], Sequence[float]],
+    resamples: int = 2000,
+    seed: int = 1,
+    level: float = 0.95,
+) -> Difference | None:
+    """Paired bootstrap, as `paired_difference`, where both sums of the ratio depend on the system, as in an F1.
+
+    Args:
+        before: Numerator and denominator of each utterance under the first system.
+        after: Those of the same utterances under the second.
+        resamples: Bootstrap resamples; those in which a ratio does not exist are left out.
+        seed: The same seed gives the same answer.
+        level: Coverage of the interval.
+
+    Returns:
+        The difference of the ratios of sums, or None when one of them does not exist.
+    """
+    (top_U, bottom_U), (later_top_U, later_bottom_U) = _columns(*before), _columns(*after)
+    if min(bottom_U.sum(), later_bottom_U.sum()) <= 0:
+        return None
+    gained_B = np.concatenate(
+        [
+            _ratio(later_top_U[draw].sum(-1), later_bottom_U[draw].sum(-1))
+            - _ratio(top_U[draw].sum(-1), bottom_U[draw].sum(-1))
+            for draw in _draws(len(top_U), resamples, seed)
+        ]
+    )
+    gained_B = gained_B[~np.isnan(gained_B)]
+    low, high = np.quantile(gained_B, [(1 - level) / 2, (1 + level) / 2])
+    p = _p_value(int((gained_B >= 0).sum()), int((gained_B <= 0).sum()), len(gained_B))
+    difference = later_top_U.sum() / later_bottom_U.sum() - top_U.sum() / bottom_U.sum()
+    return Difference(float(difference), float(low), float(high), p)
+
+
 def _p_value(not_below: int, not_above: int, resamples: int) -> float:
     return min(1.0, 2 * (1 + min(not_below, not_above)) / (1 + resamples))
 

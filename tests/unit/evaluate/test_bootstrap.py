@@ -1,10 +1,12 @@
 """Intervals and the paired test on cases whose answer is known."""
 
+from dataclasses import astuple
+
 import numpy as np
 import pytest
 
 from speechrl.evaluate import bootstrap
-from speechrl.evaluate.bootstrap import interval, paired
+from speechrl.evaluate.bootstrap import interval, paired, paired_difference, paired_ratios
 
 
 def test_the_value_is_a_ratio_of_sums_not_a_mean_of_ratios():
@@ -105,3 +107,25 @@ def test_from_no_errors_to_some_has_no_relative_change_but_a_p():
 def test_lists_of_different_length_are_refused():
     with pytest.raises(ValueError, match="one length"):
         interval([1, 2], [1])
+
+
+def test_a_difference_of_ratios_is_that_of_sums_and_its_interval_is_about_it():
+    generator = np.random.default_rng(3)
+    hits, said = generator.integers(0, 4, 200), np.full(200, 4)
+    got = paired_ratios((hits, said), (hits + 1, said + 2))
+    assert got is not None
+    assert got.difference == pytest.approx((hits.sum() + 200) / 1200 - hits.sum() / 800)
+    assert got.low < got.difference < got.high
+
+
+def test_a_difference_of_ratios_over_equal_denominators_is_the_paired_difference():
+    before, after, words = [1, 0, 3, 2, 5], [0, 1, 2, 2, 1], [5, 4, 8, 9, 7]
+    got, expected = paired_ratios((before, words), (after, words)), paired_difference(before, after, words)
+    assert got is not None
+    assert expected is not None
+    assert astuple(got) == pytest.approx(astuple(expected))
+
+
+def test_a_difference_of_ratios_needs_both():
+    assert paired_ratios(([0, 1], [0, 0]), ([0, 1], [1, 1])) is None
+    assert paired_ratios(([0, 1], [1, 1]), ([0, 1], [0, 0])) is None
