@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Task = Literal["asr", "tts"]
+Precision = Literal["fp32", "bf16"]
+"""What a network computes in, where it may choose."""
 
 
 class Ending(StrEnum):

@@ -99,6 +99,9 @@ def test_quality_falls_with_noise() -> None:
     assert clean.metrics["distillmos"] == pytest.approx(1 + 4 * clean.value)
     assert clean.value > 0.6
     assert spoilt.value < clean.value - 0.3
+    quick = judge(Quality(precision="bf16"), [text] * 2, [sound, noisy])
+    assert [one.value for one in quick] == pytest.approx([clean.value, spoilt.value], abs=0.02)
+    assert [one.value for one in quick] != [clean.value, spoilt.value]
 
 
 def test_pitch_spreads_in_speech_and_not_in_a_hum_and_in_a_process_of_its_own() -> None:

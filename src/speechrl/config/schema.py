@@ -10,6 +10,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
 
+from speechrl.types import Precision
+
 NonNegativeFloat = Annotated[float, Field(ge=0)]
 NonNegativeInt = Annotated[int, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -171,9 +173,7 @@ class TrainConfig(Section):
     tokens_per_microbatch: PositiveInt = Field(
         4096, description="Budget of positions (contexts + completions) per backward pass"
     )
-    precision: Literal["fp32", "bf16"] = Field(
-        "bf16", description="Autocast precision of the learner and the rollouts"
-    )
+    precision: Precision = Field("bf16", description="Autocast precision of the learner and the rollouts")
     device: Literal["auto", "cpu", "cuda"] = Field(
         "auto", description="Where stages run; auto takes a GPU if there is one"
     )

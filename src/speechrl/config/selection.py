@@ -14,6 +14,7 @@ from speechrl.config.schema import (
     Section,
     Share,
 )
+from speechrl.types import Precision
 
 Verdict = Literal["easy", "hard", "ambiguous", "label_suspect", "unjudged"]
 Measure = Literal[
@@ -53,7 +54,7 @@ class ProbeConfig(Section):
     )
     batch_size: PositiveInt = Field(8, description="Utterances decoded at once")
     shard_size: PositiveInt = Field(64, description="Utterances between two files: what a kill costs at most")
-    precision: Literal["fp32", "bf16"] = Field("fp32", description="Of the decoding weights")
+    precision: Precision = Field("fp32", description="Of the decoding weights")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where to decode")
     threads: NonNegativeInt = Field(0, description="CPU threads of torch; 0 leaves it alone")
     keep_contexts_gb: NonNegativeFloat = Field(

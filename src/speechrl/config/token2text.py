@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, PositiveFloat, PositiveInt
 
 from speechrl.config.schema import NonNegativeFloat, NonNegativeInt, Section, Share
+from speechrl.types import Precision
 
 
 class PairsConfig(Section):
@@ -93,7 +94,7 @@ class SupervisedConfig(Section):
     head_weight: NonNegativeFloat = Field(
         0.3, description="Factor of each head's cross-entropy beside the text's nats per character"
     )
-    precision: Literal["fp32", "bf16"] = Field("bf16", description="Autocast precision")
+    precision: Precision = Field("bf16", description="Autocast precision")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto takes a GPU if there is one")
     threads: NonNegativeInt = Field(0, description="CPU threads of torch; 0 leaves it alone")
 

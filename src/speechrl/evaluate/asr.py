@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from speechrl.config.schema import EvaluationConfig
     from speechrl.models.base import SpeechModel
-    from speechrl.types import Context, Output, Prompt, Rollout
+    from speechrl.types import Context, Output, Precision, Prompt, Rollout
 
     Decode = Callable[[Sequence[Context]], list[Rollout]]
 
@@ -51,7 +51,7 @@ def evaluate_model(
     sets: Mapping[str, Sequence[Prompt]],
     config: EvaluationConfig,
     device: torch.device,
-    precision: str = "fp32",
+    precision: Precision = "fp32",
 ) -> Evaluation:
     """Decode every set (greedy, or with `config.beam`) and count.
 

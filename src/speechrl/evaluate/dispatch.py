@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from speechrl.evaluate.results import Evaluation
     from speechrl.evaluate.tts import Keep
     from speechrl.models.base import SpeechModel
-    from speechrl.types import Prompt
+    from speechrl.types import Precision, Prompt
 
 
 def evaluate_model(
@@ -24,7 +24,7 @@ def evaluate_model(
     sets: Mapping[str, Sequence[Prompt]],
     config: EvaluationConfig,
     device: torch.device,
-    precision: str = "fp32",
+    precision: Precision = "fp32",
     *,
     ears: Ears | None = None,
     keep: Keep | None = None,

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from speechrl.rewards.forms import Judge, Scorer
     from speechrl.rewards.scorers import Window
-    from speechrl.types import Output, Prompt
+    from speechrl.types import Output, Precision, Prompt
 
 MEASURES = ("similarity", "quality", "dnsmos", "log_f0_std")
 """What is measured beside the words, by name in the rows."""
@@ -56,13 +56,20 @@ class Ears:
         self.close()
 
 
-def load_ears(judges: Sequence[str], *, window: Window = "full", dnsmos: bool = False) -> Ears:
+def load_ears(
+    judges: Sequence[str],
+    *,
+    window: Window = "full",
+    dnsmos: bool = False,
+    precision: Precision = "fp32",
+) -> Ears:
     """The recognisers of these names, each in a process of its own with a time-out, and the scorers.
 
     Args:
         judges: See `rewards.scorers.recogniser.load_recogniser_judge`.
         window: How much of the silence behind a clip a Whisper is shown.
         dnsmos: Also measure DNSMOS, which takes a quarter of the sound's own time.
+        precision: Of DistillMOS, which takes the longest of all.
 
     Raises:
         ModelError: An unknown judge.
@@ -77,7 +84,7 @@ def load_ears(judges: Sequence[str], *, window: Window = "full", dnsmos: bool = 
         found = {name: future.result() for name, future in futures.items()}
         scorers: dict[str, Scorer] = {
             "similarity": BatchReward(VoiceSimilarity()),
-            "quality": BatchReward(_Metric(Quality(), "distillmos")),
+            "quality": BatchReward(_Metric(Quality(precision=precision), "distillmos")),
             "log_f0_std": BatchReward(_Metric(PitchSpread(), "log_f0_std")),
         }
         if dnsmos:

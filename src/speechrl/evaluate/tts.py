@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from speechrl.config.schema import EvaluationConfig
     from speechrl.evaluate.ears import Ears
     from speechrl.models.base import SpeechModel
-    from speechrl.types import Output, Prompt
+    from speechrl.types import Output, Precision, Prompt
 
     Keep = Callable[[str, SpokenRow, Output], None]
     """Takes the sound of a row of the set of that name."""
@@ -45,7 +45,7 @@ def evaluate_model(
     sets: Mapping[str, Sequence[Prompt]],
     config: EvaluationConfig,
     device: torch.device,
-    precision: str = "fp32",
+    precision: Precision = "fp32",
     *,
     ears: Ears | None = None,
     keep: Keep | None = None,
@@ -59,7 +59,7 @@ def evaluate_model(
         sets: Name -> sentences with their reference voices.
         config: Sampling, seeds, vocoder, judges, batch size and token limit.
         device: Where to sample and to make sound.
-        precision: `fp32` or `bf16`, of sampling.
+        precision: `fp32` or `bf16`, of sampling and of DistillMOS.
         ears: Who listens; by default the judges of `config` and the scorers of `evaluate.ears`.
         keep: Is given every row with its sound.
 
@@ -75,7 +75,7 @@ def evaluate_model(
     results, seconds = {}, {}
     with ExitStack() as stack:
         if ears is None:
-            ears = stack.enter_context(load_ears(config.judges, window=config.window))
+            ears = stack.enter_context(load_ears(config.judges, window=config.window, precision=precision))
         engine = TorchEngine(model.language_model, params, device, dtype)
         render = Renderer(model, config.vocoder, device)
         session = _Session(model, engine, render, ears, config.batch_size, keep)

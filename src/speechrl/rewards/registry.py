@@ -20,7 +20,7 @@ from speechrl.rewards.scorers import Window
 from speechrl.rewards.verdict import Verdict
 from speechrl.rewards.worker import WorkerReward
 from speechrl.text.normalise import Unit
-from speechrl.types import Output, Prompt
+from speechrl.types import Output, Precision, Prompt
 
 if TYPE_CHECKING:
     from speechrl.config.schema import RewardConfig
@@ -179,6 +179,7 @@ def _check_options(name: str, reward: Reward, options: Mapping[str, object]) -> 
         "Verdict": Verdict,
         "Unit": Unit,
         "Window": Window,
+        "Precision": Precision,
         "Penalty": Penalty,
     }
     hints = get_type_hints(function.__init__ if inspect.isclass(function) else function, names)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from speechrl.rewards.scorers import Window
     from speechrl.rewards.scorers.clips import Clip
     from speechrl.text.normalise import Unit
-    from speechrl.types import Output, Prompt
+    from speechrl.types import Output, Precision, Prompt
 
 TOKEN2TEXT = "package:starter/token2text"
 RECOGNISER = "whisper-tiny.en"
@@ -195,12 +195,18 @@ class Quality:
 
     Args:
         model: DistillMOS separates systems best; DNSMOS is the more widely reported one.
+        precision: Of DistillMOS. See `scorers.quality.DistillMOS`.
     """
 
-    def __init__(self, *, model: Literal["distillmos", "dnsmos"] = "distillmos") -> None:
+    def __init__(
+        self,
+        *,
+        model: Literal["distillmos", "dnsmos"] = "distillmos",
+        precision: Precision = "fp32",
+    ) -> None:
         from speechrl.rewards.scorers.quality import DNSMOS, DistillMOS
 
-        self._scorer = DistillMOS() if model == "distillmos" else DNSMOS()
+        self._scorer = DistillMOS(precision) if model == "distillmos" else DNSMOS()
         self._name = model
 
     def judge(self, outputs: Sequence[Output], prompts: Sequence[Prompt]) -> list[Verdict]:

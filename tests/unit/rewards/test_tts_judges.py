@@ -76,7 +76,7 @@ def test_similarity_needs_a_reference_voice(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_quality_and_pitch_log_what_they_measured(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(f"{SCORERS}.quality.DistillMOS", Parrot)
+    monkeypatch.setattr(f"{SCORERS}.quality.DistillMOS", lambda precision: Parrot())
     monkeypatch.setattr(f"{SCORERS}.pitch.PitchTracker", Parrot)
     (verdict,) = Quality().judge([sound(4.0)], [PROMPT])
     assert (verdict.value, verdict.metrics) == (0.75, {"distillmos": 4.0})

@@ -45,7 +45,7 @@ def config(**evaluation) -> RunConfig:
 
 @pytest.fixture
 def make(tmp_path, monkeypatch):
-    monkeypatch.setattr(tts, "load_ears", lambda judges, window: toy_ears())
+    monkeypatch.setattr(tts, "load_ears", lambda judges, **_: toy_ears())
 
     def made(wanted=None, model=None, listener=None):
         sets = {"test": [sentence(f"s{index}", text) for index, text in enumerate(TEXTS)]}
@@ -125,6 +125,6 @@ def test_ears_that_an_evaluation_opened_are_closed(make, monkeypatch):
 
     made = ears({"perfect": Closing()})
     monkeypatch.setattr(type(made.judges["perfect"]), "close", lambda self: closed.append(self))
-    monkeypatch.setattr(tts, "load_ears", lambda judges, window: made)
+    monkeypatch.setattr(tts, "load_ears", lambda judges, **_: made)
     make().before(resume=False)
     assert len(closed) == 1

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from speechrl.rewards.scorers.clips import Clip
+    from speechrl.types import Precision
 
 WORST_MOS = 1.0
 """What silence is worth: the models were never shown any."""
@@ -45,11 +46,16 @@ class QualityScorer(Protocol):
 class DistillMOS:
     """Distilled from an XLS-R quality model (arXiv 2502.05356); segments of 7.68 s, averaged.
 
+    Args:
+        precision: bf16 takes less than half the time on a processor that computes in it, and moves a clip's score by
+            less than 0.05.
+
     Raises:
         MissingExtraError: The package that carries the weights is not installed.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, precision: Precision = "fp32") -> None:
+        self._bf16 = precision == "bf16"
         folder = package_folder("distillmos", "quality by DistillMOS", "--no-deps distillmos==0.9.1")
         self._network = _load_network(folder / "weights" / "distill_mos_v7.pt")
 
@@ -65,9 +71,9 @@ class DistillMOS:
                 owners += [i] * len(cut)
         found: list[list[float]] = [[] for _ in clips]
         for start in range(0, len(segments), _SEGMENTS_PER_PASS):
-            scores: list[float] = self._network(
-                torch.stack(segments[start : start + _SEGMENTS_PER_PASS])
-            ).tolist()
+            with torch.autocast("cpu", torch.bfloat16, enabled=self._bf16):
+                scored = self._network(torch.stack(segments[start : start + _SEGMENTS_PER_PASS]))
+            scores: list[float] = scored.tolist()
             for owner, score in zip(owners[start : start + _SEGMENTS_PER_PASS], scores, strict=True):
                 found[owner].append(score)
         return [float(np.mean(scores)) if scores else WORST_MOS for scores in found]
