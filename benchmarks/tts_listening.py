@@ -2,13 +2,24 @@
 
 Sentences of `data/tts_en` are spoken once per sampling seed at temperature 1, as in training, so that what runs away is
 heard too. Two recognisers that no reward listened with judge the sound, and `token2text_judge`, which learned from
-other sentences than the reward model and has another architecture, the tokens.
+other sentences than the reward model and has another architecture, the tokens. DistillMOS, which takes as long as all
+others together, hears the first sampling seed.
+
+    python benchmarks/tts_listening.py runs/some/model runs/some/heard --sets test hard --seeds 1 2
+
+writes a JSONL of rows per set, once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+import argparse
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,16 +28,13 @@ from speechrl.config.schema import EvaluationConfig
 from speechrl.data.derive import read_set
 from speechrl.data.prompts import to_prompt
 from speechrl.evaluate.bootstrap import paired, paired_difference
-from speechrl.evaluate.results import read_evaluation
+from speechrl.evaluate.ears import USUAL_MEASURES, load_ears
+from speechrl.evaluate.results import Evaluation, read_evaluation
 from speechrl.evaluate.tts import evaluate_model
 from speechrl.evaluate.tts_results import SpokenRow, SpokenSet
 from speechrl.models.load import load_model
 from speechrl.models.tts.token2text import load_token2text
 from speechrl.text.alignment import align_texts
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
 
 JUDGES = ("whisper-tiny.en", "moonshine-tiny")
 INDEPENDENT_TOKEN2TEXT = "package:starter/token2text_judge"
@@ -55,13 +63,34 @@ def listen(
             name: [to_prompt(cut) for cut in read_set(f"package:data/tts_en/{name}.jsonl")][:sentences]
             for name in sets
         }
-        config = EvaluationConfig(
-            temperature=1.0, top_k=0, seeds=list(seeds), judges=list(judges), vocoder="fast", window="short",
-            max_new_tokens=400,
-        )  # fmt: skip
-        found = evaluate_model(load_model(model), prompts, config, torch.device("cpu"), "bf16")
+        synthesiser, parts = load_model(model), []
+        for number, seed in enumerate(seeds):
+            config = EvaluationConfig(
+                temperature=1.0, top_k=0, seeds=[seed], judges=list(judges), vocoder="fast", window="short",
+                max_new_tokens=400,
+            )  # fmt: skip
+            measures = [name for name in USUAL_MEASURES if name != "quality" or not number]
+            with load_ears(config.judges, window=config.window, measures=measures, precision="bf16") as ears:
+                parts.append(
+                    evaluate_model(synthesiser, prompts, config, torch.device("cpu"), "bf16", ears=ears)
+                )
+        found = Evaluation(
+            {name: SpokenSet(tuple(row for part in parts for row in part.sets[name].rows)) for name in sets},
+            {name: sum(part.seconds[name] for part in parts) for name in sets},
+        )
         found.write(out)
     return {name: result for name, result in found.sets.items() if isinstance(result, SpokenSet)}
+
+
+def listen_side_by_side(models: Iterable[tuple[str, Path]], workers: int) -> None:
+    """`listen`, with its defaults, to several models at once, each in a process of one thread (and its judges')."""
+
+    def one(pair: tuple[str, Path]) -> None:
+        command = [sys.executable, __file__, pair[0], str(pair[1])]
+        subprocess.run(command, check=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+
+    with ThreadPoolExecutor(workers) as pool:
+        list(pool.map(one, [(model, out) for model, out in models if read_evaluation(out) is None]))
 
 
 class TokenJudge:
@@ -130,3 +159,38 @@ def compare(before: np.ndarray, after: np.ndarray, *, rate: bool) -> dict[str, A
     shifted = paired_difference(first * below / before[known, 1], second, below, resamples=RESAMPLES, seed=1)
     assert shifted is not None
     return {"difference": shifted.difference, "low": shifted.low, "high": shifted.high, "p": shifted.p}
+
+
+def main() -> None:
+    """Listen to one model."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("model", help="folder or package: path of a synthesiser")
+    parser.add_argument("out", type=Path, help="folder for the rows")
+    parser.add_argument("--sets", nargs="+", default=["test", "hard"], help="of data/tts_en")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2], help="of sampling")
+    parser.add_argument("--judges", nargs="+", default=list(JUDGES))
+    parser.add_argument("--sentences", type=int, help="the first so many of each set")
+    chosen = parser.parse_args()
+    heard = listen(
+        chosen.model, chosen.out, sets=chosen.sets, seeds=chosen.seeds, judges=chosen.judges,
+        sentences=chosen.sentences,
+    )  # fmt: skip
+    token_judge = TokenJudge()
+    for name, spoken in heard.items():
+        counts = {judge: word_errors(judge) for judge in chosen.judges} | {"token CER": token_judge}
+        rates = {}
+        for key, count in counts.items():
+            sums = np.array(count(spoken.rows)).sum(0)
+            rates[key] = f"{sums[0] / sums[1]:.1%}"
+        print(name, rates, {measure: _mean(value(measure)(spoken.rows)) for measure in ("no_stop", "tokens")})
+
+
+def _mean(pairs: Sequence[tuple[float, float]]) -> float:
+    above, below = np.array(pairs).sum(0)
+    return round(float(above / below), 3)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,13 +1,15 @@
 """Table 2 of arXiv 2509.18569 with the starter synthesiser: GRPO, DiffRO, and both with and without filtering.
 
+    python benchmarks/tts_table2.py --tune
     python benchmarks/tts_table2.py --codes build/starter_tts/codes --tokenizer build/starter_tts/tokenizer
 
-writes `benchmarks/results/tts_table2.json`. Every method begins at the shipped model and trains for the same number of
-steps, with the rate that was chosen for it on dev; supervised training goes on for as many steps on the starter's own
-corpus (without `--codes` it is left out). Each is then trained once more, for as many steps as it took to move as far
-from the base as the one that moved least: the learning rate is constant, so that shorter run is the beginning of the
-longer one. Listening is described in `tts_listening.py`. Runs and what was heard are kept under `--work`; the benchmark
-goes on where it was interrupted.
+The first trains every method with every rate of `RATES`, lets dev decide, and writes
+`benchmarks/results/tts_table2_rates.json`; the second takes these rates and writes
+`benchmarks/results/tts_table2.json`. Every method begins at the shipped model and trains for the same number of steps;
+supervised training goes on for as many on the starter's own corpus (without `--codes` it is left out). Each run is then
+heard once more at the checkpoint where it had moved as far from the base as the method that moved least. Listening is
+described in `tts_listening.py`. Runs and what was heard are kept under `--work`; the benchmark goes on where it was
+interrupted.
 """
 
 from __future__ import annotations
@@ -22,13 +24,25 @@ from typing import Any
 
 import numpy as np
 from training_runs import run_once, train_command
-from tts_listening import JUDGES, Count, TokenJudge, by_sentence, compare, listen, value, word_errors
+from tts_listening import (
+    JUDGES,
+    Count,
+    TokenJudge,
+    by_sentence,
+    compare,
+    listen,
+    listen_side_by_side,
+    value,
+    word_errors,
+)
 
 from speechrl.report.environment import describe_environment
 from speechrl.report.writers import read_rows
+from speechrl.train.export import export_model
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIG = ROOT / "benchmarks" / "tts.yaml"
+RATES_FILE = ROOT / "benchmarks" / "results" / "tts_table2_rates.json"
 BASE = "package:starter/tts"
 R1 = {"name": "token_accuracy"}
 R2 = {"name": "duration", "weight": 0.5}
@@ -43,14 +57,25 @@ METHODS: dict[str, dict[str, Any]] = {
     "both, filtered, R1+R2+R3": {**HYBRID, "algorithm.diffro.filter": "both", "rewards.terms": [R1, R2, R3]},
 }
 SFT = "SFT continued"
+RATES: dict[str, list[float]] = {
+    "GRPO R1": [1e-4, 3e-4, 6e-4],
+    "DiffRO R1": [1e-4, 3e-4, 6e-4],
+    "both, unfiltered, R1": [1e-4, 3e-4, 6e-4],
+    "both, filtered, R1": [1e-4, 3e-4, 6e-4],
+    SFT: [0.03, 0.1, 0.3],
+}
+"""What is tried on dev: learning rates, of supervised training as factors of the recipe's. The variants of the last
+method of the four take its rate."""
+TUNE_SEED, TUNE_SENTENCES = 11, 100
 ORDER = [
     ("base", "both, unfiltered, R1"), ("both, unfiltered, R1", "GRPO R1"), ("GRPO R1", "DiffRO R1"),
     ("DiffRO R1", "both, filtered, R1"), ("both, unfiltered, R1", "both, filtered, R1"),
 ]  # fmt: skip
 """Pairs of which the paper finds the first worse than, or as good as, the second."""
 MEASURES = ("similarity", "quality", "log_f0_std", "no_stop", "tokens")
-KL_STEPS = 5
+KL_STEPS = 3
 """The distance from the base at a step is the mean over this many steps up to it."""
+CHECKPOINT_EVERY = 3
 
 
 @dataclass(frozen=True)
@@ -63,13 +88,16 @@ class Job:
     rate: float
     folder: Path
 
-    def command(self) -> list[str]:
-        """The command line."""
+    def train(self, chosen: argparse.Namespace) -> None:
+        """Train, unless it was."""
+        if self.method == SFT:
+            _train_supervised(self, chosen)
+            return
         settings = {
             "output": str(self.folder), "seed": self.seed, "train.steps": self.steps, "train.learning_rate": self.rate,
-            **METHODS[self.method],
+            "train.checkpoint_every": CHECKPOINT_EVERY, "train.keep_checkpoints": self.steps, **METHODS[self.method],
         }  # fmt: skip
-        return train_command(CONFIG, settings)
+        run_once(train_command(CONFIG, settings), self.folder)
 
 
 def distances(folder: Path) -> np.ndarray:
@@ -78,28 +106,65 @@ def distances(folder: Path) -> np.ndarray:
     return np.array([kl[max(0, step - KL_STEPS) : step].mean() for step in range(1, len(kl) + 1)])
 
 
-def equal_distance(jobs: list[Job], work: Path) -> tuple[float, list[Job]]:
-    """The least of the methods' last mean distances, and runs that stop where they first get there."""
+def equal_distance(jobs: list[Job]) -> tuple[float, dict[Job, int]]:
+    """The least of the methods' last mean distances, and the checkpoint of each run that is nearest to it."""
     last = {m: np.mean([distances(job.folder)[-1] for job in jobs if job.method == m]) for m in METHODS}
     target = float(min(last.values()))
-    stopped = []
+    steps = {}
     for job in jobs:
-        reached = np.flatnonzero(distances(job.folder) >= target)
-        steps = int(reached[0]) + 1 if len(reached) else job.steps
-        stopped.append(Job(job.method, job.seed, steps, job.rate, work / f"{job.folder.name}-{steps}"))
-    return target, stopped
+        # The metrics of a step are those of the policy before its update.
+        away = np.abs(distances(job.folder)[CHECKPOINT_EVERY::CHECKPOINT_EVERY] - target)
+        steps[job] = CHECKPOINT_EVERY * (1 + int(away.argmin())) if len(away) else job.steps
+    return target, steps
 
 
-def supervised(folder: Path, seed: int, steps: int, rate: float, chosen: argparse.Namespace) -> None:
+def _train_supervised(job: Job, chosen: argparse.Namespace) -> None:
     """Continue the starter's own training."""
     from speechrl.config.load import resolve_path
 
     command = [
         sys.executable, "-m", "speechrl.starter.tts.sft", "--codes", str(chosen.codes), "--tokenizer",
-        str(chosen.tokenizer), "--init", str(resolve_path(BASE)), "--out", str(folder / "model"), "--seed", str(seed),
-        "--steps", str(steps), "--learning-rate", str(rate),
+        str(chosen.tokenizer), "--init", str(resolve_path(BASE)), "--out", str(job.folder / "model"), "--seed",
+        str(job.seed), "--steps", str(job.steps), "--learning-rate", str(job.rate),
     ]  # fmt: skip
-    run_once(command, folder, resumable=False)
+    run_once(command, job.folder, resumable=False)
+
+
+def tune(chosen: argparse.Namespace) -> None:
+    """Let dev choose the rates: the fewest errors of the first judge, one training seed and one draw of samples."""
+    jobs = [
+        Job(m, TUNE_SEED, chosen.steps, rate, chosen.work / "tune" / f"{_slug(m)}-{rate:g}")
+        for m, rates in RATES.items()
+        for rate in rates
+        if m != SFT or chosen.codes is not None
+    ]
+    counts: dict[str, Count] = {judge: word_errors(judge) for judge in JUDGES} | {"token_cer": TokenJudge()}
+    measures: dict[str, Count] = {**counts, "no_stop": value("no_stop")}
+
+    def run(job: Job) -> dict[str, Any]:
+        job.train(chosen)
+        return _dev(str(job.folder / "model"), job.folder / "heard", measures)
+
+    with ThreadPoolExecutor(chosen.workers) as pool:
+        rows = [
+            {"method": job.method, "rate": job.rate, **found}
+            for job, found in zip(jobs, pool.map(run, jobs), strict=True)
+        ]
+    best = {
+        m: min((row for row in rows if row["method"] == m), key=lambda row: row[JUDGES[0]])["rate"]
+        for m in {row["method"]: None for row in rows}
+    }
+    content = {
+        **_header(chosen), "seed": TUNE_SEED, "steps": chosen.steps, "sentences": TUNE_SENTENCES,
+        "base": _dev(BASE, chosen.work / "tune" / "base", measures), "rows": rows, "chosen": best,
+    }  # fmt: skip
+    RATES_FILE.write_text(json.dumps(content, indent=1) + "\n")
+
+
+def _dev(model: str, out: Path, measures: dict[str, Count]) -> dict[str, float]:
+    spoken = listen(model, out, sets=["dev"], seeds=[1], sentences=TUNE_SENTENCES)["dev"]
+    sums = {name: np.array(count(spoken.rows)).sum(0) for name, count in measures.items()}
+    return {name: float(above / below) for name, (above, below) in sums.items()}
 
 
 class Table:
@@ -138,45 +203,56 @@ class Table:
 
 
 def main() -> None:
-    """Train, listen, compare."""
+    """Tune; or train, listen, compare."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("--tune", action="store_true", help="let dev choose the rates")
     parser.add_argument("--work", type=Path, default=Path("runs/tts_table2"), help="runs and what was heard")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results" / "tts_table2.json")
     parser.add_argument("--codes", type=Path, help="codes of the starter's corpus")
     parser.add_argument("--tokenizer", type=Path, help="folder of the speech tokenizer")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
-    parser.add_argument("--steps", type=int, default=60)
-    parser.add_argument(
-        "--rates", type=json.loads, default={}, help='JSON: {"GRPO R1": 1e-4, ...}; the rest 1e-4'
-    )
-    parser.add_argument("--sft-rate", type=float, default=0.1, help="as a factor of the recipe's")
+    parser.add_argument("--steps", type=int, default=30)
     parser.add_argument("--workers", type=int, default=2, help="runs at once, one thread each")
+    parser.add_argument(
+        "--equal-steps-only", action="store_true", help="leave the second comparison for later"
+    )
     chosen = parser.parse_args()
+    if chosen.tune:
+        tune(chosen)
+        return
+    rates: dict[str, float] = json.loads(RATES_FILE.read_text())["chosen"]
+    rates = {m: rates.get(m, rates["both, filtered, R1"]) for m in METHODS} | {SFT: rates.get(SFT, 0.1)}
+    methods = [*METHODS, *([SFT] if chosen.codes is not None else [])]
     jobs = [
-        Job(m, seed, chosen.steps, chosen.rates.get(m, 1e-4), chosen.work / "steps" / f"{_slug(m)}-{seed}")
+        Job(m, seed, chosen.steps, rates[m], chosen.work / "steps" / f"{_slug(m)}-{seed}")
         for seed in chosen.seeds
-        for m in METHODS
+        for m in methods
     ]
     with ThreadPoolExecutor(chosen.workers) as pool:
-        list(pool.map(lambda job: run_once(job.command(), job.folder), jobs))
-        target, stopped = equal_distance(jobs, chosen.work / "distance")
-        list(pool.map(lambda job: run_once(job.command(), job.folder), stopped))
-    base = [listen(BASE, chosen.work / "heard" / "base")]
-    tables: dict[str, dict[str, list[dict[str, Any]]]] = {}
-    for name, group in (("equal steps", jobs), ("equal distance", stopped)):
-        tables[name] = {"base": base}
-        for job in group:
-            heard = listen(str(job.folder / "model"), job.folder / "heard")
-            tables[name].setdefault(job.method, []).append(heard)
-    if chosen.codes is not None:
-        for seed in chosen.seeds:
-            folder = chosen.work / "steps" / f"sft-{seed}"
-            supervised(folder, seed, chosen.steps, chosen.sft_rate, chosen)
-            tables["equal steps"].setdefault(SFT, []).append(listen(str(folder / "model"), folder / "heard"))
+        list(pool.map(lambda job: job.train(chosen), jobs))
+    base = chosen.work / "heard" / "base"
+    heard = {"equal steps": {job: job.folder / "heard" for job in jobs}}
+    listen_side_by_side(
+        [(BASE, base), *((str(job.folder / "model"), out) for job, out in heard["equal steps"].items())],
+        chosen.workers,
+    )
+    target, steps = equal_distance([job for job in jobs if job.method != SFT])
+    if not chosen.equal_steps_only:
+        models = {job: chosen.work / "distance" / f"{job.folder.name}-{step}" for job, step in steps.items()}
+        for job, folder in models.items():
+            if not folder.exists():
+                export_model(job.folder, folder, steps[job])
+        heard["equal distance"] = {job: folder / "heard" for job, folder in models.items()}
+        listen_side_by_side(
+            [(str(models[job]), out) for job, out in heard["equal distance"].items()], chosen.workers
+        )
     rows, order = [], []
-    for name, systems in tables.items():
+    for name, outs in heard.items():
+        systems = {"base": [listen(BASE, base)]}
+        for job, out in outs.items():
+            systems.setdefault(job.method, []).append(listen(str(job.folder / "model"), out))
         table = Table(systems)
         rows += [
             {"comparison": name, **table.row(system, part)} for system in systems for part in ("test", "hard")
@@ -187,22 +263,34 @@ def main() -> None:
                 **compare(table.counts(worse, "test", judge), table.counts(better, "test", judge), rate=True),
             }
             for worse, better in ORDER
-            for judge in JUDGES
+            for judge in (*JUDGES, "token_cer")
         ]  # fmt: skip
-    environment = describe_environment()
     content = {
-        "command": "python benchmarks/tts_table2.py " + " ".join(sys.argv[1:]),
-        "commit": environment["commit"],
-        "machine": environment,
+        **_header(chosen),
         "seeds": chosen.seeds,
+        "steps": chosen.steps,
         "sampling_seeds": [1, 2],
-        "rates": {m: chosen.rates.get(m, 1e-4) for m in METHODS},
+        "rates": rates,
         "equal_distance_kl": target,
-        "steps_to_equal_distance": {job.folder.name: job.steps for job in stopped},
+        "steps_to_equal_distance": {job.folder.name: step for job, step in steps.items()},
         "rows": rows,
         "order": order,
     }
     chosen.out.write_text(json.dumps(content, indent=1) + "\n")
+
+
+def _header(chosen: argparse.Namespace) -> dict[str, Any]:
+    environment = describe_environment()
+    command = [
+        "python benchmarks/tts_table2.py",
+        *(["--tune"] if chosen.tune else []),
+        f"--steps {chosen.steps}",
+    ]
+    return {
+        "command": " ".join(command),
+        "commit": environment["commit"],
+        "machine": environment,
+    }
 
 
 def _slug(method: str) -> str:

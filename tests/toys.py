@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import soundfile as sf
 import torch
+from safetensors.torch import save_file
 from torch import nn
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
@@ -70,6 +71,8 @@ class ToyRecogniser:
 
     def save(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
+        weights = {name: tensor.clone() for name, tensor in self.language_model.state_dict().items()}
+        save_file(weights, folder / "model.safetensors")
         (folder / "speechrl.json").write_text('{"model": "toy"}')
 
 

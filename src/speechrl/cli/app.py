@@ -11,13 +11,24 @@ from rich.console import Console
 from typer.core import TyperGroup
 
 from speechrl import __version__
-from speechrl.cli import config, data, doctor, evaluate, quickstart, report, score, token2text, train
+from speechrl.cli import config, data, doctor, evaluate, export, quickstart, report, score, token2text, train
 from speechrl.cli.train import EXIT_INTERRUPTED
 from speechrl.errors import SpeechRLError
 
 DEBUG_VARIABLE = "SPEECHRL_DEBUG"
 TOKEN2TEXT = "train token2text"
-VERBS = ("quickstart", "train", TOKEN2TEXT, "evaluate", "report", "score", "data", "config", "doctor")
+VERBS = (
+    "quickstart",
+    "train",
+    TOKEN2TEXT,
+    "evaluate",
+    "export",
+    "report",
+    "score",
+    "data",
+    "config",
+    "doctor",
+)
 
 
 class _Verbs(TyperGroup):
@@ -50,6 +61,7 @@ app.add_typer(quickstart.app, name="quickstart")
 app.command(name="train")(train.train_command)
 app.command(name=TOKEN2TEXT)(token2text.token2text_command)
 app.command(name="evaluate")(evaluate.evaluate_command)
+app.command(name="export")(export.export_command)
 app.command(name="report")(report.report_command)
 app.command(name="score")(score.score_command)
 app.add_typer(data.app, name="data")

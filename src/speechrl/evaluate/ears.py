@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 MEASURES = ("similarity", "quality", "dnsmos", "log_f0_std")
 """What is measured beside the words, by name in the rows."""
+USUAL_MEASURES = ("similarity", "quality", "log_f0_std")
+"""DNSMOS, which takes a quarter of the sound's own time, is measured where it is asked for."""
 JUDGE_TIMEOUT_S = 600.0
 """For a batch, on whatever core is left; who takes longer has not judged it."""
 
@@ -60,7 +62,7 @@ def load_ears(
     judges: Sequence[str],
     *,
     window: Window = "full",
-    dnsmos: bool = False,
+    measures: Sequence[str] = USUAL_MEASURES,
     precision: Precision = "fp32",
 ) -> Ears:
     """The recognisers of these names, each in a process of its own with a time-out, and the scorers.
@@ -68,7 +70,7 @@ def load_ears(
     Args:
         judges: See `rewards.scorers.recogniser.load_recogniser_judge`.
         window: How much of the silence behind a clip a Whisper is shown.
-        dnsmos: Also measure DNSMOS, which takes a quarter of the sound's own time.
+        measures: Of `MEASURES`.
         precision: Of DistillMOS, which takes the longest of all.
 
     Raises:
@@ -82,13 +84,7 @@ def load_ears(
             if future.exception() is None:
                 made.callback(future.result().close)
         found = {name: future.result() for name, future in futures.items()}
-        scorers: dict[str, Scorer] = {
-            "similarity": BatchReward(VoiceSimilarity()),
-            "quality": BatchReward(_Metric(Quality(precision=precision), "distillmos")),
-            "log_f0_std": BatchReward(_Metric(PitchSpread(), "log_f0_std")),
-        }
-        if dnsmos:
-            scorers["dnsmos"] = BatchReward(_Metric(Quality(model="dnsmos"), "dnsmos"))
+        scorers: dict[str, Scorer] = {name: BatchReward(_scorer(name, precision)) for name in measures}
         made.pop_all()
     return Ears(found, scorers)
 
@@ -97,6 +93,19 @@ def _judge(recogniser: str, window: Window) -> Scorer:
     target = f"{RecogniserAccuracy.__module__}:{RecogniserAccuracy.__qualname__}"
     options = {"recogniser": recogniser, "window": window}
     return WorkerReward(target, options, JUDGE_TIMEOUT_S, form="batch")
+
+
+def _scorer(measure: str, precision: Precision) -> Judge:
+    match measure:
+        case "similarity":
+            return VoiceSimilarity()
+        case "quality":
+            return _Metric(Quality(precision=precision), "distillmos")
+        case "dnsmos":
+            return _Metric(Quality(model="dnsmos"), "dnsmos")
+        case "log_f0_std":
+            return _Metric(PitchSpread(), "log_f0_std")
+    raise ValueError(f"no measure {measure!r}; there are {', '.join(MEASURES)}")
 
 
 class _Metric:

@@ -103,6 +103,18 @@ class Checkpoints:
             )
         return None
 
+    def load(self, step: int) -> Loaded:
+        """Read the checkpoint of a step.
+
+        Raises:
+            CheckpointError: There is none (the message lists those there are), or it is damaged.
+        """
+        steps = self._steps()
+        if step not in steps:
+            there = f"there are those of steps {', '.join(map(str, steps))}" if steps else "there is none"
+            raise CheckpointError(f"{self._folder}: no checkpoint of step {step}; {there}.")
+        return Loaded(step, read_checkpoint(self._path(step)), ())
+
     def _steps(self) -> list[int]:
         if not self._folder.is_dir():
             return []

@@ -29,7 +29,7 @@ def toy(monkeypatch):
     monkeypatch.setattr("speechrl.models.load.load_model", lambda path: ToySynthesiser())
     monkeypatch.setattr(
         "speechrl.evaluate.ears.load_ears",
-        lambda judges, dnsmos: asked.append((list(judges), dnsmos)) or toy_ears(),
+        lambda judges, measures: asked.append((list(judges), list(measures))) or toy_ears(),
     )
     return asked
 
@@ -43,7 +43,7 @@ def test_a_synthesiser_is_judged_and_can_be_heard(speechrl, manifest, toy, tmp_p
     assert numbers["utterances"] == 6
     assert set(numbers["judges"]) == {"perfect", "deaf"}
     assert numbers["judges"]["deaf"]["wer"] == 1.0
-    assert toy == [(["perfect"], False)]
+    assert toy == [(["perfect"], ["similarity", "quality", "log_f0_std"])]
     rows = read_rows(output / "sentences.jsonl")
     assert [(row["seed"], row["id"]) for row in rows[::3]] == [(3, "s0"), (4, "s0")]
     sounds = [sf.read(path, dtype="float32")[0] for path in (output / "audio" / "sentences").iterdir()]
@@ -60,7 +60,7 @@ def test_its_table_has_a_column_for_each_judge(speechrl, manifest, toy) -> None:
     assert "WER, perfect" in head
     assert "tokens per character" in head
     assert [row.split()[0] for row in rows] == ["sentences", "again"]
-    assert toy == [(["whisper-tiny.en"], True)]
+    assert toy == [(["whisper-tiny.en"], ["similarity", "quality", "log_f0_std", "dnsmos"])]
 
 
 @pytest.mark.parametrize(

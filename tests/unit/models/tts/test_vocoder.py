@@ -9,8 +9,8 @@ from transformers import SpeechT5HifiGan, SpeechT5HifiGanConfig
 
 from speechrl.errors import ModelError
 from speechrl.models.tts import vocoder as vocoder_module
-from speechrl.models.tts.mel import BANDS, HOP, SAMPLE_RATE_HZ, log_mel
-from speechrl.models.tts.vocoder import FastVocoder, HiFiGAN, load_hifigan
+from speechrl.models.tts.mel import BANDS, HOP, N_FFT, SAMPLE_RATE_HZ, log_mel, window
+from speechrl.models.tts.vocoder import FastVocoder, HiFiGAN, _Transform, load_hifigan
 
 
 def chord(seconds: float) -> torch.Tensor:
@@ -38,6 +38,20 @@ def test_fast_vocoder_gives_back_the_spectrogram():
     heard = log_mel(torch.from_numpy(wave))
     loud = mel > mel.max() - 3
     assert float((heard - mel)[loud].abs().mean()) < 0.25
+
+
+@pytest.mark.parametrize("frames", [3, 4, 40])
+def test_its_transform_is_that_of_torch(frames: int):
+    transform = _Transform(frames)
+    spectrum_TF = torch.randn(frames, N_FFT // 2 + 1, dtype=torch.complex64)
+    sound_N = transform.sound(spectrum_TF)
+    edge = N_FFT // 2
+    theirs_N = torch.istft(spectrum_TF.T, N_FFT, HOP, window=window(), center=True)
+    torch.testing.assert_close(sound_N[edge:-edge], theirs_N, atol=1e-5, rtol=1e-4)
+    assert not sound_N[:edge].any()
+    assert not sound_N[-edge:].any()
+    theirs_FT = torch.stft(theirs_N, N_FFT, HOP, window=window(), pad_mode="constant", return_complex=True)
+    torch.testing.assert_close(transform.spectrum(sound_N), theirs_FT.T, atol=1e-4, rtol=1e-4)
 
 
 def test_more_iterations_come_nearer():
