@@ -3,21 +3,23 @@
 Sentences of `data/tts_en` are spoken once per sampling seed at temperature 1, as in training, so that what runs away is
 heard too. Two recognisers that no reward listened with judge the sound, and `token2text_judge`, which learned from
 other sentences than the reward model and has another architecture, the tokens. DistillMOS, which takes as long as all
-others together, hears the first sampling seed.
+others together, hears the first sampling seed of the test sentences.
 
-    python benchmarks/tts_listening.py runs/some/model runs/some/heard --sets test hard --seeds 1 2
+    python benchmarks/tts_listening.py runs/some/model runs/some/heard
 
-writes a JSONL of rows per set, once.
+writes a JSONL of rows per set, once, and prints the rates.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +30,7 @@ from speechrl.config.schema import EvaluationConfig
 from speechrl.data.derive import read_set
 from speechrl.data.prompts import to_prompt
 from speechrl.evaluate.bootstrap import paired, paired_difference
-from speechrl.evaluate.ears import USUAL_MEASURES, load_ears
+from speechrl.evaluate.ears import load_ears
 from speechrl.evaluate.results import Evaluation, read_evaluation
 from speechrl.evaluate.tts import evaluate_model
 from speechrl.evaluate.tts_results import SpokenRow, SpokenSet
@@ -37,6 +39,8 @@ from speechrl.models.tts.token2text import load_token2text
 from speechrl.text.alignment import align_texts
 
 JUDGES = ("whisper-tiny.en", "moonshine-tiny")
+PLAN: Mapping[str, Sequence[int]] = {"test": (1, 2), "hard": (1,)}
+"""Sampling seeds of each set."""
 INDEPENDENT_TOKEN2TEXT = "package:starter/token2text_judge"
 RESAMPLES = 5000
 Count = Callable[[Sequence[SpokenRow]], list[tuple[float, float]]]
@@ -44,40 +48,37 @@ Count = Callable[[Sequence[SpokenRow]], list[tuple[float, float]]]
 
 
 def listen(
-    model: str, out: Path, *, sets: Sequence[str] = ("test", "hard"), seeds: Sequence[int] = (1, 2),
-    judges: Sequence[str] = JUDGES, sentences: int | None = None,
-) -> dict[str, SpokenSet]:  # fmt: skip
+    model: str, out: Path, *, seeds: Mapping[str, Sequence[int]] = PLAN, sentences: int | None = None
+) -> dict[str, SpokenSet]:
     """Speak and judge once; the rows are kept in `out`, and read from there the next time.
 
     Args:
         model: Folder or `package:` path of a synthesiser.
         out: Folder for a JSONL of rows per set.
-        sets: Names of `data/tts_en`.
-        seeds: Of sampling.
-        judges: Recognisers.
+        seeds: Of sampling, by name of a set of `data/tts_en`. DistillMOS hears the first seed of the first set.
         sentences: The first so many of each set; all by default.
     """
     found = read_evaluation(out)
     if found is None:
-        prompts = {
-            name: [to_prompt(cut) for cut in read_set(f"package:data/tts_en/{name}.jsonl")][:sentences]
-            for name in sets
-        }
-        synthesiser, parts = load_model(model), []
-        for number, seed in enumerate(seeds):
-            config = EvaluationConfig(
-                temperature=1.0, top_k=0, seeds=[seed], judges=list(judges), vocoder="fast", window="short",
-                max_new_tokens=400,
-            )  # fmt: skip
-            measures = [name for name in USUAL_MEASURES if name != "quality" or not number]
-            with load_ears(config.judges, window=config.window, measures=measures, precision="bf16") as ears:
-                parts.append(
-                    evaluate_model(synthesiser, prompts, config, torch.device("cpu"), "bf16", ears=ears)
-                )
-        found = Evaluation(
-            {name: SpokenSet(tuple(row for part in parts for row in part.sets[name].rows)) for name in sets},
-            {name: sum(part.seconds[name] for part in parts) for name in sets},
+        synthesiser = load_model(model)
+        config = EvaluationConfig(
+            temperature=1.0, top_k=0, judges=list(JUDGES), vocoder="fast", max_new_tokens=400
         )
+        rounds = [(name, seed) for name, several in seeds.items() for seed in several]
+        rows: dict[str, list[SpokenRow]] = {name: [] for name in seeds}
+        seconds = dict.fromkeys(seeds, 0.0)
+        with load_ears(config.judges, window="short", measures=config.measures, precision="bf16") as ears:
+            quick = replace(ears, scorers={k: v for k, v in ears.scorers.items() if k != "quality"})
+            for number, (name, seed) in enumerate(rounds):
+                cuts = read_set(f"package:data/tts_en/{name}.jsonl")[:sentences]
+                heard = evaluate_model(
+                    synthesiser, {name: [to_prompt(cut) for cut in cuts]},
+                    config.model_copy(update={"seeds": [seed]}), torch.device("cpu"), "bf16",
+                    ears=quick if number else ears,
+                )  # fmt: skip
+                rows[name] += heard.sets[name].rows
+                seconds[name] += heard.seconds[name]
+        found = Evaluation({name: SpokenSet(tuple(spoken)) for name, spoken in rows.items()}, seconds)
         found.write(out)
     return {name: result for name, result in found.sets.items() if isinstance(result, SpokenSet)}
 
@@ -168,18 +169,15 @@ def main() -> None:
     )
     parser.add_argument("model", help="folder or package: path of a synthesiser")
     parser.add_argument("out", type=Path, help="folder for the rows")
-    parser.add_argument("--sets", nargs="+", default=["test", "hard"], help="of data/tts_en")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2], help="of sampling")
-    parser.add_argument("--judges", nargs="+", default=list(JUDGES))
+    parser.add_argument(
+        "--plan", type=json.loads, default=PLAN, help='JSON: {"dev": [1]}, sampling seeds by set'
+    )
     parser.add_argument("--sentences", type=int, help="the first so many of each set")
     chosen = parser.parse_args()
-    heard = listen(
-        chosen.model, chosen.out, sets=chosen.sets, seeds=chosen.seeds, judges=chosen.judges,
-        sentences=chosen.sentences,
-    )  # fmt: skip
+    heard = listen(chosen.model, chosen.out, seeds=chosen.plan, sentences=chosen.sentences)
     token_judge = TokenJudge()
     for name, spoken in heard.items():
-        counts = {judge: word_errors(judge) for judge in chosen.judges} | {"token CER": token_judge}
+        counts = {judge: word_errors(judge) for judge in JUDGES} | {"token CER": token_judge}
         rates = {}
         for key, count in counts.items():
             sums = np.array(count(spoken.rows)).sum(0)

@@ -2,12 +2,13 @@
 
     python benchmarks/tts_rewards.py --plain build/starter_tts/token2text_plain
 
-writes `benchmarks/results/tts_rewards.json`. From the shipped synthesiser, with the same steps and rate: DiffRO through
-the Token2Text that ships (trained with disturbances) and through one that was trained without (`--plain`; made by
-`python -m speechrl.starter.tts.token2text --models token2text_plain`, left out if not given); and GRPO on the accuracy
-that Token2Text reads in the tokens and on that which a recogniser hears in the sound. Listening is described in
-`tts_listening.py`; the recogniser of the reward is none of its judges. `opinion_cer` is what the run's own reward model
-makes of the test sentences: where it falls and the judges do not follow, the policy has found a weak spot.
+after `tts_table2.py`, two of whose rows are taken over; writes `benchmarks/results/tts_rewards.json`. From the shipped
+synthesiser, with the same steps and rate: DiffRO through the Token2Text that ships (trained with disturbances) and
+through one that was trained without (`--plain`; `python -m speechrl.starter.tts.token2text --models token2text_plain`
+makes it; left out if not given); and GRPO on the accuracy that Token2Text reads in the tokens and on that which a
+recogniser hears in the sound. Listening is described in `tts_listening.py`; the recogniser of the reward is none of its
+judges. `opinion_cer` is what the run's own reward model makes of the test sentences: where it falls and the judges do
+not follow, the policy has found a weak spot.
 """
 
 from __future__ import annotations
@@ -16,12 +17,24 @@ import argparse
 import json
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from training_runs import run_once, train_command
-from tts_listening import JUDGES, Count, TokenJudge, by_sentence, compare, listen, value, word_errors
+from tts_listening import (
+    JUDGES,
+    Count,
+    TokenJudge,
+    by_sentence,
+    compare,
+    listen,
+    listen_side_by_side,
+    value,
+    word_errors,
+)
+from tts_table2 import MEASURES, RATES_FILE
 
 from speechrl.report.environment import describe_environment
 from speechrl.report.writers import read_rows
@@ -31,29 +44,43 @@ CONFIG = ROOT / "benchmarks" / "tts.yaml"
 BASE = "package:starter/tts"
 ROBUST = "package:starter/token2text"
 SOUND_REWARD = "whisper-base"
-MEASURES = ("similarity", "quality", "log_f0_std", "no_stop", "tokens")
 
 
-def rows_of(plain: str | None) -> dict[str, tuple[str, dict[str, Any]]]:
-    """Reward model and settings of each system."""
-    diffro = {"algorithm.name": "diffro", "algorithm.diffro.reward_model": ROBUST}
-    found: dict[str, tuple[str, dict[str, Any]]] = {
-        "DiffRO, robust": (ROBUST, diffro),
-        "GRPO, tokens": (ROBUST, {"algorithm.name": "grpo"}),
-        "GRPO, sound": (
-            ROBUST,
-            {
-                "algorithm.name": "grpo",
-                "rewards.terms": [{"name": "recogniser", "options": {"recogniser": SOUND_REWARD}}],
-            },
-        ),
+@dataclass(frozen=True)
+class System:
+    """A row of the table.
+
+    Attributes:
+        method: Whose rate it takes, of `tts_table2.py`.
+        reward_model: The Token2Text of its reward; for sound, the one whose opinion is reported.
+        settings: What it is trained with; None where `tts_table2.py` trained it.
+    """
+
+    method: str
+    reward_model: str
+    settings: dict[str, Any] | None = None
+
+    def folder(self, name: str, seed: int, chosen: argparse.Namespace) -> Path:
+        """Of its run."""
+        if self.settings is None:
+            return Path(chosen.table) / "steps" / f"{self.method.replace(' ', '_')}-{seed}"
+        return Path(chosen.work) / f"{name.replace(', ', '_')}-{seed}"
+
+
+def systems_of(plain: str | None) -> dict[str, System]:
+    """The rows."""
+    hears = {"name": "recogniser", "options": {"recogniser": SOUND_REWARD}}
+    found = {
+        "DiffRO, robust": System("DiffRO R1", ROBUST),
+        "GRPO, tokens": System("GRPO R1", ROBUST),
+        "GRPO, sound": System("GRPO R1", ROBUST, {"algorithm.name": "grpo", "rewards.terms": [hears]}),
     }
     if plain is not None:
-        term = {"name": "token_accuracy", "options": {"model": plain}}
-        found["DiffRO, plain"] = (
-            plain,
-            {**diffro, "algorithm.diffro.reward_model": plain, "rewards.terms": [term]},
-        )
+        reads = {"name": "token_accuracy", "options": {"model": plain}}
+        settings = {
+            "algorithm.name": "diffro", "algorithm.diffro.reward_model": plain, "rewards.terms": [reads]
+        }  # fmt: skip
+        found["DiffRO, plain"] = System("DiffRO R1", plain, settings)
     return found
 
 
@@ -74,28 +101,35 @@ def main() -> None:
     )
     parser.add_argument("--plain", help="folder of a Token2Text that was trained without disturbances")
     parser.add_argument("--work", type=Path, default=Path("runs/tts_rewards"), help="runs and what was heard")
+    parser.add_argument("--table", type=Path, default=Path("runs/tts_table2"), help="those of tts_table2.py")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results" / "tts_rewards.json")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
-    parser.add_argument("--steps", type=int, default=60)
-    parser.add_argument("--rate", type=float, default=1e-4)
+    parser.add_argument("--steps", type=int, default=30, help="as in tts_table2.py")
     parser.add_argument("--workers", type=int, default=2, help="runs at once, one thread each")
     chosen = parser.parse_args()
-    systems = rows_of(chosen.plain)
+    rates: dict[str, float] = json.loads(RATES_FILE.read_text())["chosen"]
+    systems = systems_of(chosen.plain)
     folders = {
-        (name, seed): chosen.work / f"{name.replace(', ', '_')}-{seed}"
+        (name, seed): system.folder(name, seed, chosen)
         for seed in chosen.seeds
-        for name in systems
+        for name, system in systems.items()
     }
-    shared = {"train.steps": chosen.steps, "train.learning_rate": chosen.rate}
 
     def train(key: tuple[str, int]) -> None:
-        folder = folders[key]
-        settings = {"output": str(folder), "seed": key[1], **shared, **systems[key[0]][1]}
+        (name, seed), folder = key, folders[key]
+        system = systems[name]
+        if system.settings is None:
+            return
+        settings = {"output": str(folder), "seed": seed, "train.steps": chosen.steps}
+        settings |= {"train.learning_rate": rates[system.method], **system.settings}
         run_once(train_command(CONFIG, settings), folder)
 
     with ThreadPoolExecutor(chosen.workers) as pool:
         list(pool.map(train, folders))
-    heard: dict[str, list[dict[str, Any]]] = {"base": [listen(BASE, chosen.work / "base" / "heard")]}
+    base = chosen.table / "heard" / "base"
+    pairs = [(str(folder / "model"), folder / "heard") for folder in folders.values()]
+    listen_side_by_side([(BASE, base), *pairs], chosen.workers)
+    heard: dict[str, list[dict[str, Any]]] = {"base": [listen(BASE, base)]}
     for (name, _), folder in folders.items():
         heard.setdefault(name, []).append(listen(str(folder / "model"), folder / "heard"))
     rows = []
@@ -115,7 +149,7 @@ def main() -> None:
             row: dict[str, Any] = {"system": name, "set": part, "training_seeds": len(runs)}
             row |= {key: float(counts[:, 0].sum() / counts[:, 1].sum()) for key, counts in sums[name].items()}
             if name != "base":
-                own = TokenJudge(systems[name][0])
+                own = TokenJudge(systems[name].reward_model)
                 row["opinion_cer"] = _rate([own(run[part].rows) for run in runs])
                 row["opinion_cer_of_base"] = _rate([own(heard["base"][0][part].rows)])
                 row["against_base"] = {
@@ -130,6 +164,7 @@ def main() -> None:
         "machine": environment,
         "seeds": chosen.seeds,
         "steps": chosen.steps,
+        "rates": rates,
         "rows": rows,
     }
     chosen.out.write_text(json.dumps(content, indent=1) + "\n")

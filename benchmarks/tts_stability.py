@@ -31,7 +31,7 @@ METHODS: dict[str, dict[str, Any]] = {
     "both, unfiltered": {"algorithm.name": "hybrid", "algorithm.diffro.filter": "none"},
     "both, filtered": {"algorithm.name": "hybrid", "algorithm.diffro.filter": "both"},
 }
-CURVES = ("judge_wer", "tokens_per_char", "no_stop_rate", "similarity", "log_f0_std", "quality")
+CURVES = ("judge_wer", "tokens_per_char", "no_stop_rate", "similarity", "log_f0_std")
 COLLAPSED = 1.5
 """A run has collapsed when its judge WER is this many times that of the base, at this evaluation and the next."""
 
@@ -45,7 +45,7 @@ def command(method: str, folder: Path, chosen: argparse.Namespace) -> list[str]:
         "evaluation.every": chosen.every,
         "evaluation.temperature": 1.0, "evaluation.top_k": 0, "evaluation.max_new_tokens": 300,
         "evaluation.judges": ["whisper-tiny.en"], "evaluation.vocoder": "fast", "evaluation.window": "short",
-        "report.samples_every": 250, **METHODS[method],
+        "evaluation.measures": ["similarity", "log_f0_std"], "report.samples_every": 250, **METHODS[method],
     }  # fmt: skip
     return train_command(CONFIG, settings)
 

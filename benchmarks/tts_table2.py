@@ -26,6 +26,7 @@ import numpy as np
 from training_runs import run_once, train_command
 from tts_listening import (
     JUDGES,
+    PLAN,
     Count,
     TokenJudge,
     by_sentence,
@@ -162,7 +163,7 @@ def tune(chosen: argparse.Namespace) -> None:
 
 
 def _dev(model: str, out: Path, measures: dict[str, Count]) -> dict[str, float]:
-    spoken = listen(model, out, sets=["dev"], seeds=[1], sentences=TUNE_SENTENCES)["dev"]
+    spoken = listen(model, out, seeds={"dev": [1]}, sentences=TUNE_SENTENCES)["dev"]
     sums = {name: np.array(count(spoken.rows)).sum(0) for name, count in measures.items()}
     return {name: float(above / below) for name, (above, below) in sums.items()}
 
@@ -269,7 +270,7 @@ def main() -> None:
         **_header(chosen),
         "seeds": chosen.seeds,
         "steps": chosen.steps,
-        "sampling_seeds": [1, 2],
+        "sampling_seeds": PLAN,
         "rates": rates,
         "equal_distance_kl": target,
         "steps_to_equal_distance": {job.folder.name: step for job, step in steps.items()},

@@ -54,11 +54,11 @@ def test_curves_have_gaps_where_nothing_could_be_measured(stability: ModuleType,
     base = dict.fromkeys(stability.CURVES, 0.2)
     evaluation = {"before": {"sentences": base}, "after": {"sentences": base | {"similarity": None}}}
     (tmp_path / "evaluation.json").write_text(json.dumps(evaluation))
-    known = {f"evaluation/sentences/{name}": 0.4 for name in stability.CURVES if name != "quality"}
+    known = {f"evaluation/sentences/{name}": 0.4 for name in stability.CURVES if name != "log_f0_std"}
     rows = [{"step": step, "kl": 0.1, "reward": 0.5} | known for step in (100, 200)]
     (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(one) + "\n" for one in rows))
     points = stability.curves(tmp_path)
-    assert [point["quality"] for point in points] == [0.2, None, None, 0.2]
+    assert [point["log_f0_std"] for point in points] == [0.2, None, None, 0.2]
     assert points[-1]["similarity"] is None
     assert stability.collapsed_at(points) == 100
 

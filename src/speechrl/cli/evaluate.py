@@ -72,7 +72,7 @@ def evaluate_command(
 
     from speechrl.config.schema import EvaluationConfig
     from speechrl.evaluate.dispatch import evaluate_model
-    from speechrl.evaluate.ears import USUAL_MEASURES, load_ears
+    from speechrl.evaluate.ears import load_ears
     from speechrl.evaluate.results import assemble
     from speechrl.evaluate.sets import load_sets
     from speechrl.models.load import load_model
@@ -101,7 +101,7 @@ def evaluate_command(
     with ExitStack() as stack:
         ears = None
         if loaded.task == "tts":
-            measures = (*USUAL_MEASURES, "dnsmos") if dnsmos else USUAL_MEASURES
+            measures = [*config.measures, "dnsmos"] if dnsmos else config.measures
             ears = stack.enter_context(load_ears(config.judges, measures=measures))
         keep = None if output is None else _keeper(output)
         evaluation = evaluate_model(loaded, prompts, config, device, ears=ears, keep=keep)

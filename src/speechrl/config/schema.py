@@ -203,6 +203,9 @@ class GuardsConfig(Section):
     )
 
 
+Measure = Literal["similarity", "quality", "dnsmos", "log_f0_std"]
+
+
 class EvaluationConfig(Section):
     """What is measured before and after (and between)."""
 
@@ -224,6 +227,10 @@ class EvaluationConfig(Section):
     judges: list[str] = Field(
         default_factory=lambda: ["whisper-tiny.en"],
         description="TTS: recognisers that listen; the first gives judge_wer. None of them may be a reward",
+    )
+    measures: list[Measure] = Field(
+        default_factory=lambda: list[Measure](["similarity", "quality", "log_f0_std"]),
+        description="TTS: what is measured beside the words; quality is DistillMOS. It and DNSMOS take longest",
     )
     vocoder: Literal["fast", "hifigan"] = Field("hifigan", description="TTS: which vocoder the judges hear")
     window: Literal["full", "short"] = Field(

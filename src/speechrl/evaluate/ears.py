@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 MEASURES = ("similarity", "quality", "dnsmos", "log_f0_std")
 """What is measured beside the words, by name in the rows."""
-USUAL_MEASURES = ("similarity", "quality", "log_f0_std")
-"""DNSMOS, which takes a quarter of the sound's own time, is measured where it is asked for."""
 JUDGE_TIMEOUT_S = 600.0
 """For a batch, on whatever core is left; who takes longer has not judged it."""
 
@@ -62,7 +60,7 @@ def load_ears(
     judges: Sequence[str],
     *,
     window: Window = "full",
-    measures: Sequence[str] = USUAL_MEASURES,
+    measures: Sequence[str] = MEASURES,
     precision: Precision = "fp32",
 ) -> Ears:
     """The recognisers of these names, each in a process of its own with a time-out, and the scorers.

@@ -75,7 +75,9 @@ def evaluate_model(
     results, seconds = {}, {}
     with ExitStack() as stack:
         if ears is None:
-            ears = stack.enter_context(load_ears(config.judges, window=config.window, precision=precision))
+            ears = stack.enter_context(
+                load_ears(config.judges, window=config.window, measures=config.measures, precision=precision)
+            )
         engine = TorchEngine(model.language_model, params, device, dtype)
         render = Renderer(model, config.vocoder, device)
         session = _Session(model, engine, render, ears, config.batch_size, keep)
