@@ -17,10 +17,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import subprocess
 import sys
-import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -28,6 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from asr_study_table import COLUMNS, compare, line, page
+from training_runs import run_once, train_command
 
 from speechrl.evaluate.results import Row, read_evaluation
 from speechrl.report.environment import describe_environment
@@ -141,8 +139,7 @@ class Study:
 
     def _train(self, folder: Path, settings: dict[str, Any]) -> list[str]:
         settings |= {"output": str(folder), "model.path": self.start, "evaluation.sets": self.sets}
-        pairs = [f"{key}={json.dumps(value)}" for key, value in settings.items()]
-        return [sys.executable, "-m", "speechrl.cli", "train", str(CONFIG), *pairs]
+        return train_command(CONFIG, settings)
 
 
 def main() -> None:
@@ -176,7 +173,7 @@ def main() -> None:
     work = chosen.work
     claim(work, study)
     card = work / "data" / "card.json"
-    run(study.selection(work / "data"), work / "data", card)
+    run_once(study.selection(work / "data"), work / "data", result="card.json", resumable=False)
     check_sizes(json.loads(card.read_text())["subsets"])
     start = folder_of(work, START, 0)
     jobs = [(study.evaluation(start), start)]
@@ -184,7 +181,7 @@ def main() -> None:
         folders = {row: folder_of(work, row, seed) for row in chosen.rows}
         jobs += [(study.training(ROWS[row], seed, work, folder), folder) for row, folder in folders.items()]
     with ThreadPoolExecutor(chosen.workers) as pool:
-        list(pool.map(lambda job: run(job[0], job[1], job[1] / "evaluation.json"), jobs))
+        list(pool.map(lambda job: run_once(*job), jobs))
     environment = describe_environment()
     content = {
         "command": " ".join(["python benchmarks/asr_study.py", *sys.argv[1:]]),
@@ -206,20 +203,6 @@ def claim(work: Path, study: Study) -> None:
         sys.exit(f"{work} holds runs of another study, {note.read_text().strip()}; give another --work")
     work.mkdir(parents=True, exist_ok=True)
     note.write_text(json.dumps(asdict(study)) + "\n")
-
-
-def run(command: list[str], folder: Path, result: Path) -> None:
-    """Run a command unless its result is there; its output goes to a log beside its folder."""
-    if result.is_file():
-        return
-    if "train" in command and folder.exists():
-        command = [*command, "--resume"]
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    began = time.monotonic()
-    with folder.with_suffix(".log").open("a") as log:
-        environment = os.environ | {"OMP_NUM_THREADS": "1"}
-        subprocess.run(command, stdout=log, stderr=subprocess.STDOUT, check=True, env=environment)
-    print(f"{folder.name}: {time.monotonic() - began:.0f} s", flush=True)
 
 
 def folder_of(work: Path, row: str, seed: int) -> Path:
