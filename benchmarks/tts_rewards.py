@@ -34,7 +34,7 @@ from tts_listening import (
     value,
     word_errors,
 )
-from tts_table2 import MEASURES, RATES_FILE
+from tts_table2 import MEASURES, tuned
 
 from speechrl.report.environment import describe_environment
 from speechrl.report.writers import read_rows
@@ -51,7 +51,7 @@ class System:
     """A row of the table.
 
     Attributes:
-        method: Whose rate it takes, of `tts_table2.py`.
+        method: Whose learning rate it takes, of `tts_table2.py`.
         reward_model: The Token2Text of its reward; for sound, the one whose opinion is reported.
         settings: What it is trained with; None where `tts_table2.py` trained it.
     """
@@ -107,7 +107,6 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=30, help="as in tts_table2.py")
     parser.add_argument("--workers", type=int, default=2, help="runs at once, one thread each")
     chosen = parser.parse_args()
-    rates: dict[str, float] = json.loads(RATES_FILE.read_text())["chosen"]
     systems = systems_of(chosen.plain)
     folders = {
         (name, seed): system.folder(name, seed, chosen)
@@ -121,7 +120,7 @@ def main() -> None:
         if system.settings is None:
             return
         settings = {"output": str(folder), "seed": seed, "train.steps": chosen.steps}
-        settings |= {"train.learning_rate": rates[system.method], **system.settings}
+        settings |= {"train.learning_rate": tuned(system.method).rate, **system.settings}
         run_once(train_command(CONFIG, settings), folder)
 
     with ThreadPoolExecutor(chosen.workers) as pool:
@@ -164,7 +163,7 @@ def main() -> None:
         "machine": environment,
         "seeds": chosen.seeds,
         "steps": chosen.steps,
-        "rates": rates,
+        "rates": {name: tuned(system.method).rate for name, system in systems.items()},
         "rows": rows,
     }
     chosen.out.write_text(json.dumps(content, indent=1) + "\n")

@@ -3,8 +3,8 @@
     python benchmarks/tts_table2.py --tune
     python benchmarks/tts_table2.py --codes build/starter_tts/codes --tokenizer build/starter_tts/tokenizer
 
-The first trains every method with every rate of `RATES`, lets dev decide, and writes
-`benchmarks/results/tts_table2_rates.json`; the second takes these rates and writes
+The first trains every method in every way of `CANDIDATES`, lets dev decide, and writes
+`benchmarks/results/tts_table2_tuning.json`; the second takes what was chosen and writes
 `benchmarks/results/tts_table2.json`. Every method begins at the shipped model and trains for the same number of steps;
 supervised training goes on for as many on the starter's own corpus (without `--codes` it is left out). Each run is then
 heard once more at the checkpoint where it had moved as far from the base as the method that moved least. Listening is
@@ -18,7 +18,7 @@ import argparse
 import json
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +43,7 @@ from speechrl.train.export import export_model
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIG = ROOT / "benchmarks" / "tts.yaml"
-RATES_FILE = ROOT / "benchmarks" / "results" / "tts_table2_rates.json"
+TUNING = ROOT / "benchmarks" / "results" / "tts_table2_tuning.json"
 BASE = "package:starter/tts"
 R1 = {"name": "token_accuracy"}
 R2 = {"name": "duration", "weight": 0.5}
@@ -58,15 +58,32 @@ METHODS: dict[str, dict[str, Any]] = {
     "both, filtered, R1+R2+R3": {**HYBRID, "algorithm.diffro.filter": "both", "rewards.terms": [R1, R2, R3]},
 }
 SFT = "SFT continued"
-RATES: dict[str, list[float]] = {
-    "GRPO R1": [1e-4, 3e-4, 6e-4],
-    "DiffRO R1": [1e-4, 3e-4, 6e-4],
-    "both, unfiltered, R1": [1e-4, 3e-4, 6e-4],
-    "both, filtered, R1": [1e-4, 3e-4, 6e-4],
-    SFT: [0.03, 0.1, 0.3],
+FILTERED = "both, filtered, R1"
+"""Its variants are trained as it is."""
+
+
+@dataclass(frozen=True)
+class Pace:
+    """What dev decides of a method.
+
+    Attributes:
+        rate: Learning rate; of supervised training, a factor of the recipe's.
+        weight: Of DiffRO beside GRPO. The paper does not tell its own.
+    """
+
+    rate: float
+    weight: float = 1.0
+
+
+_ALONE = [Pace(1e-4), Pace(3e-4), Pace(6e-4)]
+_BOTH = [*_ALONE, Pace(3e-4, 4.0), Pace(6e-4, 4.0)]
+CANDIDATES: dict[str, list[Pace]] = {
+    "GRPO R1": _ALONE,
+    "DiffRO R1": _ALONE,
+    "both, unfiltered, R1": _BOTH,
+    FILTERED: _BOTH,
+    SFT: [Pace(0.03), Pace(0.1), Pace(0.3)],
 }
-"""What is tried on dev: learning rates, of supervised training as factors of the recipe's. The variants of the last
-method of the four take its rate."""
 TUNE_SEED, TUNE_SENTENCES = 11, 100
 ORDER = [
     ("base", "both, unfiltered, R1"), ("both, unfiltered, R1", "GRPO R1"), ("GRPO R1", "DiffRO R1"),
@@ -86,7 +103,7 @@ class Job:
     method: str
     seed: int
     steps: int
-    rate: float
+    pace: Pace
     folder: Path
 
     def train(self, chosen: argparse.Namespace) -> None:
@@ -95,8 +112,8 @@ class Job:
             _train_supervised(self, chosen)
             return
         settings = {
-            "output": str(self.folder), "seed": self.seed, "train.steps": self.steps, "train.learning_rate": self.rate,
-            "train.checkpoint_every": CHECKPOINT_EVERY, "train.keep_checkpoints": self.steps, **METHODS[self.method],
+            "output": str(self.folder), "seed": self.seed, "train.steps": self.steps, "train.learning_rate": self.pace.rate,
+            "algorithm.diffro.weight": self.pace.weight, "train.checkpoint_every": CHECKPOINT_EVERY, "train.keep_checkpoints": self.steps, **METHODS[self.method],
         }  # fmt: skip
         run_once(train_command(CONFIG, settings), self.folder)
 
@@ -126,17 +143,23 @@ def _train_supervised(job: Job, chosen: argparse.Namespace) -> None:
     command = [
         sys.executable, "-m", "speechrl.starter.tts.sft", "--codes", str(chosen.codes), "--tokenizer",
         str(chosen.tokenizer), "--init", str(resolve_path(BASE)), "--out", str(job.folder / "model"), "--seed",
-        str(job.seed), "--steps", str(job.steps), "--learning-rate", str(job.rate),
+        str(job.seed), "--steps", str(job.steps), "--learning-rate", str(job.pace.rate),
     ]  # fmt: skip
     run_once(command, job.folder, resumable=False)
 
 
 def tune(chosen: argparse.Namespace) -> None:
-    """Let dev choose the rates: the fewest errors of the first judge, one training seed and one draw of samples."""
+    """Let dev choose: the fewest errors of both judges, one training seed and one draw of samples."""
     jobs = [
-        Job(m, TUNE_SEED, chosen.steps, rate, chosen.work / "tune" / f"{_slug(m)}-{rate:g}")
-        for m, rates in RATES.items()
-        for rate in rates
+        Job(
+            m,
+            TUNE_SEED,
+            chosen.steps,
+            pace,
+            chosen.work / "tune" / f"{_slug(m)}-{pace.rate:g}-{pace.weight:g}",
+        )
+        for m, paces in CANDIDATES.items()
+        for pace in paces
         if m != SFT or chosen.codes is not None
     ]
     counts: dict[str, Count] = {judge: word_errors(judge) for judge in JUDGES} | {"token_cer": TokenJudge()}
@@ -148,18 +171,26 @@ def tune(chosen: argparse.Namespace) -> None:
 
     with ThreadPoolExecutor(chosen.workers) as pool:
         rows = [
-            {"method": job.method, "rate": job.rate, **found}
+            {"method": job.method, **asdict(job.pace), **found}
             for job, found in zip(jobs, pool.map(run, jobs), strict=True)
         ]
-    best = {
-        m: min((row for row in rows if row["method"] == m), key=lambda row: row[JUDGES[0]])["rate"]
-        for m in {row["method"]: None for row in rows}
-    }
+    best = {}
+    for m in {row["method"]: None for row in rows}:
+        row = min(
+            (row for row in rows if row["method"] == m), key=lambda row: sum(row[judge] for judge in JUDGES)
+        )
+        best[m] = asdict(Pace(row["rate"], row["weight"]))
     content = {
         **_header(chosen), "seed": TUNE_SEED, "steps": chosen.steps, "sentences": TUNE_SENTENCES,
         "base": _dev(BASE, chosen.work / "tune" / "base", measures), "rows": rows, "chosen": best,
     }  # fmt: skip
-    RATES_FILE.write_text(json.dumps(content, indent=1) + "\n")
+    TUNING.write_text(json.dumps(content, indent=1) + "\n")
+
+
+def tuned(method: str) -> Pace:
+    """What dev chose for a method."""
+    chosen = json.loads(TUNING.read_text())["chosen"]
+    return Pace(**chosen.get(method, chosen[FILTERED]))
 
 
 def _dev(model: str, out: Path, measures: dict[str, Count]) -> dict[str, float]:
@@ -208,7 +239,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--tune", action="store_true", help="let dev choose the rates")
+    parser.add_argument("--tune", action="store_true", help="let dev choose rates and weights")
     parser.add_argument("--work", type=Path, default=Path("runs/tts_table2"), help="runs and what was heard")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results" / "tts_table2.json")
     parser.add_argument("--codes", type=Path, help="codes of the starter's corpus")
@@ -223,11 +254,10 @@ def main() -> None:
     if chosen.tune:
         tune(chosen)
         return
-    rates: dict[str, float] = json.loads(RATES_FILE.read_text())["chosen"]
-    rates = {m: rates.get(m, rates["both, filtered, R1"]) for m in METHODS} | {SFT: rates.get(SFT, 0.1)}
     methods = [*METHODS, *([SFT] if chosen.codes is not None else [])]
+    paces = {m: tuned(m) for m in methods}
     jobs = [
-        Job(m, seed, chosen.steps, rates[m], chosen.work / "steps" / f"{_slug(m)}-{seed}")
+        Job(m, seed, chosen.steps, paces[m], chosen.work / "steps" / f"{_slug(m)}-{seed}")
         for seed in chosen.seeds
         for m in methods
     ]
@@ -271,7 +301,7 @@ def main() -> None:
         "seeds": chosen.seeds,
         "steps": chosen.steps,
         "sampling_seeds": PLAN,
-        "rates": rates,
+        "tuned": {m: asdict(pace) for m, pace in paces.items()},
         "equal_distance_kl": target,
         "steps_to_equal_distance": {job.folder.name: step for job, step in steps.items()},
         "rows": rows,
