@@ -112,9 +112,15 @@ class Job:
             _train_supervised(self, chosen)
             return
         settings = {
-            "output": str(self.folder), "seed": self.seed, "train.steps": self.steps, "train.learning_rate": self.pace.rate,
-            "algorithm.diffro.weight": self.pace.weight, "train.checkpoint_every": CHECKPOINT_EVERY, "train.keep_checkpoints": self.steps, **METHODS[self.method],
-        }  # fmt: skip
+            "output": str(self.folder),
+            "seed": self.seed,
+            "train.steps": self.steps,
+            "train.learning_rate": self.pace.rate,
+            "train.checkpoint_every": CHECKPOINT_EVERY,
+            "train.keep_checkpoints": self.steps,
+            "algorithm.diffro.weight": self.pace.weight,
+            **METHODS[self.method],
+        }
         run_once(train_command(CONFIG, settings), self.folder)
 
 
