@@ -41,6 +41,7 @@ from speechrl.text.alignment import align_texts
 JUDGES = ("whisper-tiny.en", "moonshine-tiny")
 PLAN: Mapping[str, Sequence[int]] = {"test": (1, 2), "hard": (1,)}
 """Sampling seeds of each set."""
+SENTENCES = 400
 INDEPENDENT_TOKEN2TEXT = "package:starter/token2text_judge"
 RESAMPLES = 5000
 Count = Callable[[Sequence[SpokenRow]], list[tuple[float, float]]]
@@ -48,7 +49,7 @@ Count = Callable[[Sequence[SpokenRow]], list[tuple[float, float]]]
 
 
 def listen(
-    model: str, out: Path, *, seeds: Mapping[str, Sequence[int]] = PLAN, sentences: int | None = None
+    model: str, out: Path, *, seeds: Mapping[str, Sequence[int]] = PLAN, sentences: int = SENTENCES
 ) -> dict[str, SpokenSet]:
     """Speak and judge once; the rows are kept in `out`, and read from there the next time.
 
@@ -56,7 +57,7 @@ def listen(
         model: Folder or `package:` path of a synthesiser.
         out: Folder for a JSONL of rows per set.
         seeds: Of sampling, by name of a set of `data/tts_en`. DistillMOS hears the first seed of the first set.
-        sentences: The first so many of each set; all by default.
+        sentences: The first so many of each set.
     """
     found = read_evaluation(out)
     if found is None:
@@ -172,7 +173,7 @@ def main() -> None:
     parser.add_argument(
         "--plan", type=json.loads, default=PLAN, help='JSON: {"dev": [1]}, sampling seeds by set'
     )
-    parser.add_argument("--sentences", type=int, help="the first so many of each set")
+    parser.add_argument("--sentences", type=int, default=SENTENCES, help="the first so many of each set")
     chosen = parser.parse_args()
     heard = listen(chosen.model, chosen.out, seeds=chosen.plan, sentences=chosen.sentences)
     token_judge = TokenJudge()
