@@ -10,11 +10,11 @@ import torch
 
 from speechrl.config.schema import RewardConfig, RewardsConfig
 from speechrl.errors import ConfigError, MissingExtraError, ModelError
+from speechrl.rewards.scorers import quality
 from speechrl.rewards.scorers.clips import at_16_khz, is_silent, transcribe_pieces
 from speechrl.rewards.scorers.moonshine import _read_pieces
 from speechrl.rewards.scorers.packages import cache_folder, join_parts, package_folder
 from speechrl.rewards.scorers.pitch import log_f0_std
-from speechrl.rewards.scorers.quality import _segments
 from speechrl.rewards.scorers.recogniser import FolderRecogniser, check_judges, load_recogniser_judge
 from speechrl.rewards.scorers.whisper import WhisperRecogniser
 from speechrl.types import Ending, Output
@@ -80,11 +80,11 @@ def test_long_clips_are_cut_where_it_is_quiet() -> None:
 
 
 def test_quality_segments_cover_a_clip_evenly() -> None:
-    (padded,) = _segments(tone(16_000))
+    (padded,) = quality._segments(tone(16_000))
     assert padded.shape == (122_880,)
     assert not padded[16_000:].any()
     long = torch.arange(122_880 + 16_001, dtype=torch.float32)
-    assert [int(part[0]) for part in _segments(long.numpy())] == [0, 8000, 16_001]
+    assert [int(part[0]) for part in quality._segments(long.numpy())] == [0, 8000, 16_001]
 
 
 def test_halves_are_joined_once(tmp_path: Path) -> None:
@@ -197,3 +197,19 @@ def test_whoever_repeats_himself_in_a_short_window_is_heard_again_in_a_full_one(
     pieces = [np.ones(count, np.float32) for count in (700, 500, 600)]
     assert recogniser._transcribe(pieces) == ["3 tokens"] * 3
     assert asked == [(True, [500, 600]), (True, [700]), (False, [500])]
+
+
+@pytest.mark.parametrize("seconds", [0.1, 0.505, 0.9])
+def test_silence_behind_a_short_clip_is_convolved_once_and_alike(
+    seconds: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(quality, "_SEGMENT", 16_000)
+    torch.manual_seed(0)
+    network = quality._Network().eval().requires_grad_(False)
+    waves = torch.zeros(2, 16_000)
+    waves[0, : int(seconds * 16_000)] = torch.randn(int(seconds * 16_000))
+    waves[1, :1000] = torch.randn(1000)
+    whole = network.convolve(waves)
+    torch.testing.assert_close(network.features(waves), whole)
+    # What a frame beyond the clip says depends on how far it is from the end.
+    assert not torch.allclose(whole[0, :, -1], whole[0, :, -3])
