@@ -28,8 +28,17 @@ CONFIG = ROOT / "benchmarks" / "tts.yaml"
 METHODS: dict[str, dict[str, Any]] = {
     "GRPO": {"algorithm.name": "grpo"},
     "DiffRO": {"algorithm.name": "diffro"},
-    "both, unfiltered": {"algorithm.name": "hybrid", "algorithm.diffro.filter": "none"},
-    "both, filtered": {"algorithm.name": "hybrid", "algorithm.diffro.filter": "both"},
+    # Weighed as dev chose for tts_table2.py.
+    "both, unfiltered": {
+        "algorithm.name": "hybrid",
+        "algorithm.diffro.filter": "none",
+        "algorithm.diffro.weight": 4.0,
+    },
+    "both, filtered": {
+        "algorithm.name": "hybrid",
+        "algorithm.diffro.filter": "both",
+        "algorithm.diffro.weight": 4.0,
+    },
 }
 CURVES = ("judge_wer", "tokens_per_char", "no_stop_rate", "similarity", "log_f0_std")
 COLLAPSED = 1.5
@@ -86,7 +95,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results" / "tts_stability.json")
     parser.add_argument("--steps", type=int, default=1500)
     parser.add_argument("--every", type=int, default=100, help="steps between evaluations")
-    parser.add_argument("--rate", type=float, default=2e-4)
+    parser.add_argument("--rate", type=float, default=3e-4)
     parser.add_argument("--sentences", type=int, default=100, help="test sentences that are heard")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--workers", type=int, default=2, help="runs at once, one thread each")
