@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import struct
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -42,11 +43,11 @@ _TOP_NAMES = {
 }
 
 
-def read_variables(path: Path) -> dict[str, np.ndarray]:
+def read_variables(*parts: Path) -> dict[str, np.ndarray]:
     """Read every variable of a CTranslate2 model of binary version 6.
 
     Args:
-        path: The `model.bin`.
+        parts: The `model.bin`, or the pieces that it was cut into, in their order.
 
     Returns:
         Arrays by their CTranslate2 name, in their stored type.
@@ -54,31 +55,35 @@ def read_variables(path: Path) -> dict[str, np.ndarray]:
     Raises:
         ModelError: The file is missing, cut short, quantised, or of another version.
     """
+    path = parts[0]
     try:
-        with path.open("rb") as file:
-            version = _number(file, "I")
-            if version != 6:
-                raise ModelError(
-                    f"{path}: CTranslate2 binary version {version}; only version 6 is understood"
-                )
-            _string(file)
-            _number(file, "I")
-            return dict(_variable(file, path) for _ in range(_number(file, "I")))
+        file = io.BytesIO(b"".join(part.read_bytes() for part in parts))
+        version = _number(file, "I")
+        if version != 6:
+            raise ModelError(f"{path}: CTranslate2 binary version {version}; only version 6 is understood")
+        _string(file)
+        _number(file, "I")
+        return dict(_variable(file, path) for _ in range(_number(file, "I")))
     except FileNotFoundError as error:
-        raise ModelError(f"{path}: no such model file; reinstall the package that carries it") from error
+        raise ModelError(
+            f"{error.filename}: no such model file; reinstall the package that carries it"
+        ) from error
     except (struct.error, ValueError) as error:
         raise ModelError(
             f"{path}: cut short or damaged ({error}); reinstall the package that carries it"
         ) from error
 
 
-def whisper_encoder_weights(path: Path) -> dict[str, Tensor]:
+def whisper_encoder_weights(*parts: Path) -> dict[str, Tensor]:
     """The encoder of a CTranslate2 Whisper model under the names of transformers' `WhisperEncoder`, in float32.
+
+    Args:
+        parts: As of `read_variables`.
 
     Raises:
         ModelError: As `read_variables`, or the file holds no Whisper encoder.
     """
-    variables = read_variables(path)
+    variables = read_variables(*parts)
     weights: dict[str, Tensor] = {}
     for name, array in variables.items():
         if name in _TOP_NAMES:
@@ -91,7 +96,7 @@ def whisper_encoder_weights(path: Path) -> dict[str, Tensor]:
             elif rest.startswith("self_attention/linear_0/"):
                 weights.update(_split_fused(prefix, rest.rsplit("/", 1)[1], array))
     if "conv1.weight" not in weights:
-        raise ModelError(f"{path}: holds no Whisper encoder")
+        raise ModelError(f"{parts[0]}: holds no Whisper encoder")
     return weights
 
 

