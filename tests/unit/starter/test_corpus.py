@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,8 +13,9 @@ import pytest
 
 from speechrl.errors import DataError
 from speechrl.starter.asr import corpus
+from speechrl.starter.asr.languages import LANGUAGES
 from speechrl.starter.asr.texts import Sentence
-from speechrl.starter.asr.voices import SAMPLE_RATE_HZ, trim_silence
+from speechrl.starter.asr.voices import ENGINES, SAMPLE_RATE_HZ, trim_silence
 from speechrl.starter.speech_corpus import read_manifest, read_utterance
 
 if TYPE_CHECKING:
@@ -21,7 +24,7 @@ if TYPE_CHECKING:
 SENTENCES = [
     Sentence(f"Number {index}", f"number {index}", source)
     for index in range(1500)
-    for source in corpus.SOURCE_SHARES
+    for source in LANGUAGES["en"].source_shares
 ]
 
 
@@ -30,12 +33,17 @@ def _tone(raw: str, voice: str, *, speed: float, pitch: float, seed: int) -> np.
     return np.full(seconds * SAMPLE_RATE_HZ, (seed % 1000) / 2000, np.float32)
 
 
+def _told(known: list[Sentence], _seed: int) -> tuple[list[Sentence], dict[str, int]]:
+    return known, {"dropped_for_test_overlap": 0}
+
+
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(corpus, "speak", _tone)
-    monkeypatch.setattr(
-        corpus, "collect_sentences", lambda seed: (SENTENCES, {"dropped_for_test_overlap": 0})
-    )
+    for code, language in LANGUAGES.items():
+        known = [one for one in SENTENCES if one.source in language.source_shares]
+        told = partial(_told, known)
+        monkeypatch.setitem(LANGUAGES, code, replace(language, sentences=told))
     monkeypatch.setattr(corpus, "SHARD_UTTERANCES", 7)
 
 
@@ -55,9 +63,18 @@ def test_plan_says_when_sentences_do_not_suffice() -> None:
         corpus.plan(SENTENCES, hours=50, seed=1)
 
 
-def test_shares_sum_to_one() -> None:
-    assert sum(corpus.VOICE_SHARES.values()) == pytest.approx(1)
-    assert sum(corpus.SOURCE_SHARES.values()) == pytest.approx(1)
+@pytest.mark.parametrize("code", LANGUAGES)
+def test_shares_sum_to_one_and_voices_have_an_engine(code: str) -> None:
+    assert sum(LANGUAGES[code].voice_shares.values()) == pytest.approx(1)
+    assert sum(LANGUAGES[code].source_shares.values()) == pytest.approx(1)
+    assert {voice.partition("-")[0] for voice in LANGUAGES[code].voice_shares} <= set(ENGINES)
+
+
+def test_a_language_has_its_own_voices_and_no_other() -> None:
+    sentences = [one for one in SENTENCES if one.source in LANGUAGES["it"].source_shares]
+    planned = corpus.plan(sentences, hours=0.5, seed=3, language="it")
+    assert {item.voice for item in planned} <= set(LANGUAGES["it"].voice_shares)
+    assert {item.voice.split("-")[0] for item in planned} == {"pico", "festival", "espeak"}
 
 
 @pytest.mark.usefixtures("quick")
@@ -88,6 +105,8 @@ def test_a_resumed_build_equals_an_uninterrupted_one(tmp_path: Path) -> None:
         np.testing.assert_array_equal(read_utterance(whole, row), read_utterance(resumed, row))
     with pytest.raises(DataError, match="another --out"):
         corpus.build(resumed, 0.5, 2, 1, limit=40)
+    with pytest.raises(DataError, match="another --out"):
+        corpus.build(resumed, 0.5, 1, 1, limit=40, language="it")
 
 
 def test_reading_without_a_corpus_says_how_to_build_one(tmp_path: Path) -> None:

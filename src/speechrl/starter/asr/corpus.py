@@ -1,6 +1,6 @@
 """Builds the synthetic-speech corpus of the starter recogniser, shard by shard, and reads it back.
 
-    python -m speechrl.starter.asr.corpus --out DIR --hours 24 --seed 1 --workers 2
+    python -m speechrl.starter.asr.corpus --out DIR --language en --seed 1 --workers 2
 
 Its shape on disk is that of `speechrl.starter.speech_corpus`, at 16 kHz; rows also have duration_s, speed and pitch.
 Voices and sources are shuffled, so any prefix is balanced and can be read while the rest is made.
@@ -18,39 +18,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from speechrl.starter.asr.texts import Sentence, collect_sentences
+from speechrl.starter.asr.languages import LANGUAGES
 from speechrl.starter.asr.voices import SAMPLE_RATE_HZ, speak
 from speechrl.starter.speech_corpus import build_shards, choose_sentences, log, write_shard
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from speechrl.starter.asr.texts import Sentence
+
 SHARD_UTTERANCES = 500
 MAX_DURATION_S = 16.0
-# Mean over the voices below, margins of silence included; only the number of sentences drawn depends on it.
-_SECONDS_PER_CHARACTER, _SECONDS_PER_UTTERANCE = 0.055, 0.6
-SOURCE_SHARES = {
-    "templates": 0.32,
-    "fortunes": 0.33,
-    "wordnet": 0.22,
-    "packages": 0.08,
-    "chatterbot": 0.03,
-    "words": 0.02,
-}
-_ESPEAK_VOICES = (
-    *("en-us", "en-us+f2", "en-us+f3", "en-us+m3", "en-us+m7", "en-us+Andy", "en-us+steph"),
-    *("en-us-nyc", "en-us-nyc+f5", "en-gb", "en-gb+f4", "en-gb-scotland", "en-gb-x-rp", "en-gb-x-rp+f1"),
-    *("en-gb-x-gbclan", "en-029", "en-029+f3"),
-)
-VOICE_SHARES = {
-    "hibari-heart": 0.44,
-    "piper-joe": 0.14,
-    "flite-slt": 0.10,
-    "flite-rms": 0.07,
-    "flite-awb": 0.06,
-    "flite-kal16": 0.04,
-    **{f"espeak-{name}": 0.15 / len(_ESPEAK_VOICES) for name in _ESPEAK_VOICES},
-}
 
 
 @dataclass(frozen=True)
@@ -65,15 +43,20 @@ class Planned:
     seed: int
 
 
-def plan(sentences: Sequence[Sentence], hours: float, seed: int) -> list[Planned]:
-    """Choose about `hours` of sentences by `SOURCE_SHARES`, give each a voice by `VOICE_SHARES`, and shuffle.
+def plan(sentences: Sequence[Sentence], hours: float, seed: int, language: str = "en") -> list[Planned]:
+    """Choose about `hours` of sentences by their sources' shares, give each a voice by its share, and shuffle.
 
     Raises:
         DataError: the sources are too small for 90 % of the hours.
     """
     rng = random.Random(seed)
-    chosen = choose_sentences(sentences, hours, SOURCE_SHARES, _expected_s, rng)
-    names, weights = list(VOICE_SHARES), list(VOICE_SHARES.values())
+    recipe = LANGUAGES[language]
+
+    def expected_s(sentence: Sentence) -> float:
+        return recipe.seconds_per_utterance + recipe.seconds_per_character * len(sentence.text)
+
+    chosen = choose_sentences(sentences, hours, recipe.source_shares, expected_s, rng)
+    names, weights = list(recipe.voice_shares), list(recipe.voice_shares.values())
     planned: list[Planned] = []
     for index, sentence in enumerate(chosen):
         voice = rng.choices(names, weights)[0]
@@ -83,10 +66,6 @@ def plan(sentences: Sequence[Sentence], hours: float, seed: int) -> list[Planned
             Planned(f"synth-{index:06d}", sentence, voice, speed, round(pitch, 3), rng.getrandbits(32))
         )
     return planned
-
-
-def _expected_s(sentence: Sentence) -> float:
-    return _SECONDS_PER_UTTERANCE + _SECONDS_PER_CHARACTER * len(sentence.text)
 
 
 def build_shard(directory: Path, index: int, utterances: Sequence[Planned]) -> dict[str, float]:
@@ -113,7 +92,9 @@ def build_shard(directory: Path, index: int, utterances: Sequence[Planned]) -> d
     return dict(cpu_s)
 
 
-def build(directory: Path, hours: float, seed: int, workers: int, limit: int | None = None) -> dict[str, Any]:
+def build(
+    directory: Path, hours: float, seed: int, workers: int, limit: int | None = None, language: str = "en"
+) -> dict[str, Any]:
     """Build the corpus, or what is missing of it, and return what `corpus.json` says.
 
     Args:
@@ -122,16 +103,23 @@ def build(directory: Path, hours: float, seed: int, workers: int, limit: int | N
         seed: of the choice of sentences, voices, speeds and pitches.
         workers: processes, each with one thread.
         limit: only that many utterances, for a trial.
+        language: a key of `LANGUAGES`.
 
     Raises:
         DataError: the directory holds a corpus of other settings, or a source or voice is missing.
     """
-    sentences, found = collect_sentences(seed)
+    sentences, found = LANGUAGES[language].sentences(seed)
     return build_shards(
         directory,
-        {"hours": hours, "seed": seed, "limit": limit, "shard_utterances": SHARD_UTTERANCES},
+        {
+            "language": language,
+            "hours": hours,
+            "seed": seed,
+            "limit": limit,
+            "shard_utterances": SHARD_UTTERANCES,
+        },
         found,
-        plan(sentences, hours, seed)[:limit],
+        plan(sentences, hours, seed, language)[:limit],
         build_shard,
         shard_utterances=SHARD_UTTERANCES,
         sample_rate_hz=SAMPLE_RATE_HZ,
@@ -145,13 +133,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
         description="Build the synthetic-speech corpus of the starter recogniser."
     )
     parser.add_argument("--out", type=Path, required=True, help="directory of the corpus")
-    parser.add_argument("--hours", type=float, default=24.0, help="hours of speech aimed at")
+    parser.add_argument("--language", choices=LANGUAGES, default="en", help="language of the sentences")
+    parser.add_argument("--hours", type=float, help="hours of speech aimed at; by default the recipe's")
     parser.add_argument("--seed", type=int, default=1, help="seed of sentences, voices, speeds and pitches")
     parser.add_argument("--workers", type=int, default=2, help="processes")
     parser.add_argument("--limit", type=int, default=None, help="only so many utterances, for a trial")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    summary = build(options.out, options.hours, options.seed, options.workers, options.limit)
+    hours = options.hours or LANGUAGES[options.language].hours
+    summary = build(options.out, hours, options.seed, options.workers, options.limit, options.language)
     log.info("finished: %s", json.dumps(summary))
 
 

@@ -21,6 +21,7 @@ import torch
 
 from speechrl.data.augment import add_noise, change_gain, make_noise, telephone_band
 from speechrl.models.asr.whisper_encoder import SAMPLE_RATE_HZ, load_whisper_frames
+from speechrl.starter.asr.languages import LANGUAGES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,7 +32,6 @@ CONDITIONS = {"clean": 0.35, "noise": 0.40, "telephone": 0.15, "telephone+noise"
 JOINING_PROBABILITY = 0.08 / 3
 MAX_JOINED_S = 28.0
 SNR_RANGE_DB = (3.0, 30.0)
-ENCODER = "openai/whisper-tiny.en"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ def _babble(speech: NDArray[np.float32], samples: int, rng: np.random.Generator)
     return babble
 
 
-def encode_shard(corpus: Path, out: Path, name: str, seed: int) -> float:
+def encode_shard(corpus: Path, out: Path, name: str, seed: int, encoder_name: str) -> float:
     """Encode one shard of the corpus; its `.jsonl` is written last and marks it as whole. Returns seconds of audio."""
     torch.set_num_threads(1)
     pcm = np.asarray(np.load(corpus / f"{name}.npy", mmap_mode="r"))
@@ -100,7 +100,7 @@ def encode_shard(corpus: Path, out: Path, name: str, seed: int) -> float:
     clips = [
         Clip(row["id"], row["text"], speech[row["offset"] : row["offset"] + row["samples"]]) for row in rows
     ]
-    encoder = load_whisper_frames(ENCODER)
+    encoder = load_whisper_frames(encoder_name)
     index: list[dict[str, Any]] = []
     frames: list[NDArray[np.float16]] = []
     start = 0
@@ -119,13 +119,13 @@ def encode_shard(corpus: Path, out: Path, name: str, seed: int) -> float:
     return float(len(pcm) / SAMPLE_RATE_HZ)
 
 
-def encode_corpus(corpus: Path, out: Path, seed: int, workers: int) -> None:
+def encode_corpus(corpus: Path, out: Path, seed: int, workers: int, encoder_name: str) -> None:
     """Encode every finished shard of the corpus that is not encoded yet."""
     out.mkdir(parents=True, exist_ok=True)
     names = sorted(path.stem for path in corpus.glob("shard-*.jsonl") if not (out / path.name).exists())
     began = time.monotonic()
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        jobs = [pool.submit(encode_shard, corpus, out, name, seed) for name in names]
+        jobs = [pool.submit(encode_shard, corpus, out, name, seed, encoder_name) for name in names]
         for done, job in enumerate(jobs, 1):
             seconds = job.result()
             print(
@@ -141,10 +141,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--corpus", type=Path, required=True, help="directory made by speechrl.starter.asr.corpus"
     )
     parser.add_argument("--out", type=Path, required=True, help="directory of the frames")
+    parser.add_argument("--language", choices=LANGUAGES, default="en", help="whose encoder listens")
     parser.add_argument("--seed", type=int, default=1, help="seed of the conditions")
     parser.add_argument("--workers", type=int, default=2, help="processes")
     chosen = parser.parse_args(arguments)
-    encode_corpus(chosen.corpus, chosen.out, chosen.seed, chosen.workers)
+    encoder = LANGUAGES[chosen.language].encoder
+    encode_corpus(chosen.corpus, chosen.out, chosen.seed, chosen.workers, encoder)
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ from speechrl.models.asr.adapter import StackingAdapter
 from speechrl.models.asr.recogniser import AudioEncoder, Recogniser, RecogniserConfig, load_recogniser
 from speechrl.models.asr.whisper_encoder import load_whisper_frames
 from speechrl.models.language_model import LanguageModel
-from speechrl.starter.asr.frames import ENCODER
+from speechrl.starter.asr.languages import LANGUAGES
 from speechrl.train.length_batches import length_batches
 
 if TYPE_CHECKING:
@@ -41,7 +41,6 @@ STACK = 4
 ADAPTER_HIDDEN = 768
 VOCABULARY = 1024
 CTC_WEIGHT = 0.3
-EPOCHS = 3.0
 LEARNING_RATE = 1e-3
 LANGUAGE_MODEL: dict[str, Any] = {
     "hidden_size": 320, "num_hidden_layers": 5, "num_attention_heads": 5, "num_key_value_heads": 5, "head_dim": 64,
@@ -148,11 +147,11 @@ class SupervisedRecogniser(nn.Module):
         return loss, ctc
 
 
-def build(tokenizer: PreTrainedTokenizerFast, seed: int) -> Recogniser:
+def build(tokenizer: PreTrainedTokenizerFast, seed: int, encoder: str) -> Recogniser:
     """An untrained recogniser around the frozen encoder."""
     torch.manual_seed(seed)
-    frames = load_whisper_frames(ENCODER)
-    config = RecogniserConfig(ENCODER, STACK, ADAPTER_HIDDEN)
+    frames = load_whisper_frames(encoder)
+    config = RecogniserConfig(encoder, STACK, ADAPTER_HIDDEN)
     adapter = StackingAdapter(
         frames.width, STACK, ADAPTER_HIDDEN, LANGUAGE_MODEL["hidden_size"], len(tokenizer)
     )
@@ -181,6 +180,7 @@ class Recipe:
         positions_per_batch: Padded positions of a batch in one process.
         seed: Of weights and order.
         init: Folder of a recogniser to go on from; None starts with random weights and a new vocabulary.
+        encoder: Whose frames these are.
     """
 
     epochs: float
@@ -188,6 +188,7 @@ class Recipe:
     positions_per_batch: int
     seed: int
     init: Path | None
+    encoder: str
 
     def rate(self, step: int, steps: int) -> float:
         """Linear warm-up over 3 % of the steps, then cosine to 2 % of the peak."""
@@ -208,7 +209,11 @@ def train(folder: Path, out: Path, recipe: Recipe) -> None:
         for path in sorted(folder.glob("shard-*.jsonl"))
         for line in path.read_text("utf-8").splitlines()
     ]
-    recogniser = load_recogniser(recipe.init) if recipe.init else build(train_tokenizer(texts), recipe.seed)
+    recogniser = (
+        load_recogniser(recipe.init)
+        if recipe.init
+        else build(train_tokenizer(texts), recipe.seed, recipe.encoder)
+    )
     recogniser.encoder.adapter.requires_grad_(True)
     shards, items = load_items(folder, recogniser.tokenizer)
     language_model = cast("Qwen3ForCausalLM", recogniser.language_model.causal_lm)
@@ -292,7 +297,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--frames", type=Path, required=True, help="directory made by speechrl.starter.asr.frames"
     )
     parser.add_argument("--out", type=Path, required=True, help="folder of the recogniser")
-    parser.add_argument("--epochs", type=float, default=EPOCHS, help="passes over the corpus")
+    parser.add_argument("--language", choices=LANGUAGES, default="en", help="whose encoder and epochs")
+    parser.add_argument("--epochs", type=float, help="passes over the corpus; by default the recipe's")
     parser.add_argument("--learning-rate", type=float, default=LEARNING_RATE, help="peak")
     parser.add_argument(
         "--positions", type=int, default=1500, help="padded positions of a batch in one process"
@@ -304,7 +310,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     chosen.out.mkdir(parents=True, exist_ok=True)
     rendezvous = (chosen.out / "rendezvous").resolve()
     rendezvous.unlink(missing_ok=True)
-    recipe = Recipe(chosen.epochs, chosen.learning_rate, chosen.positions, chosen.seed, chosen.init)
+    language = LANGUAGES[chosen.language]
+    recipe = Recipe(
+        chosen.epochs or language.epochs,
+        chosen.learning_rate,
+        chosen.positions,
+        chosen.seed,
+        chosen.init,
+        language.encoder,
+    )
     os.environ["OMP_NUM_THREADS"] = "1"
     spawn(
         _worker,

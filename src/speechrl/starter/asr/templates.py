@@ -13,7 +13,7 @@ from num2words import num2words
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
 _SLOT = re.compile(r"\{(\w+)\}")
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -94,63 +94,62 @@ GENERATED: dict[str, Callable[[random.Random], str]] = {
 }
 
 
-def _options(text: str) -> tuple[str, ...]:
+def options(text: str) -> tuple[str, ...]:
+    """The alternatives of a rule, which bars part."""
     return tuple(part.strip() for part in text.split("|"))
 
 
 RULES: dict[str, tuple[str, ...]] = {
-    "first": _options(
+    "first": options(
         "James|Mary|Robert|Patricia|John|Jennifer|Michael|Linda|David|Elizabeth|William|Barbara|Richard|Susan|Joseph|"
         "Jessica|Thomas|Sarah|Charles|Karen|Daniel|Nancy|Matthew|Lisa|Anthony|Betty|Mark|Sandra|Steven|Ashley|Paul|"
         "Emily|Andrew|Donna|Joshua|Michelle|Kenneth|Carol|Kevin|Amanda|Brian|Melissa|George|Deborah|Edward|Stephanie|"
         "Ronald|Rebecca|Timothy|Laura|Jason|Helen|Jeffrey|Cynthia|Ryan|Amy|Jacob|Angela|Gary|Anna|Nicholas|Ruth|Eric|"
         "Olivia|Stephen|Sophia|Jonathan|Grace|Larry|Alice|Scott|Julia|Frank|Rachel|Peter|Maria|Henry|Diana|Walter|Rosa"
     ),
-    "last": _options(
+    "last": options(
         "Smith|Johnson|Williams|Brown|Jones|Miller|Davis|Wilson|Anderson|Taylor|Moore|Jackson|Martin|Lee|Thompson|"
         "White|Harris|Clark|Lewis|Robinson|Walker|Young|Allen|King|Wright|Scott|Hill|Green|Adams|Nelson|Baker|Hall|"
         "Campbell|Mitchell|Carter|Roberts|Turner|Phillips|Parker|Evans|Edwards|Collins|Stewart|Morris|Murphy|Cook|"
         "Rogers|Morgan|Cooper|Peterson|Reed|Bailey|Bell|Kelly|Howard|Ward|Cox|Richardson|Wood|Watson|Brooks|Bennett|"
         "Gray|Hughes|Price|Myers|Long|Foster|Sanders|Ross|Powell|Sullivan|Russell|Fisher|Henderson|Graham|Hamilton"
     ),
-    "person": _options("{first} {last}|{first}|Mister {last}|Miss {last}|Doctor {last}|Professor {last}"),
-    "city": _options(
+    "person": options("{first} {last}|{first}|Mister {last}|Miss {last}|Doctor {last}|Professor {last}"),
+    "city": options(
         "Boston|Chicago|Denver|Seattle|Dallas|Houston|Phoenix|Atlanta|Portland|Austin|Miami|Cleveland|London|Paris|"
         "Berlin|Madrid|Dublin|Toronto|Montreal|Sydney|Tokyo|Oxford|Cambridge|Manchester|Glasgow|Rome|Vienna|Lisbon|"
         "Philadelphia|Detroit|Memphis|Baltimore|Sacramento|Pittsburgh|Orlando|Nashville|Buffalo|Richmond|Salt Lake City"
     ),
-    "street": _options(
+    "street": options(
         "Maple|Oak|Cedar|Pine|Elm|Washington|Lake|Hill|Park|River|Church|Main|Spring|Mill|Highland|Forest|Jackson|"
         "Franklin|Lincoln|Chestnut|Walnut|Center|Meadow|Sunset|Railroad|Jefferson|Cherry|Garden|Valley|Bridge|Willow"
     ),
-    "road": _options(
+    "road": options(
         "{street} Street|{street} Avenue|{street} Road|{street} Lane|{street} Drive|{street} Court"
     ),
-    "day": _options("Monday|Tuesday|Wednesday|Thursday|Friday|Saturday|Sunday"),
-    "month": _options(
-        "January|February|March|April|May|June|July|August|September|October|November|December"
-    ),
-    "date": _options(
+    "day": options("Monday|Tuesday|Wednesday|Thursday|Friday|Saturday|Sunday"),
+    "month": options("January|February|March|April|May|June|July|August|September|October|November|December"),
+    "date": options(
         "{month} {ordinal}|{day}, {month} {ordinal}|the {ordinal} of {month}|{month} {ordinal}, {year}|{day}"
     ),
-    "when": _options(
+    "when": options(
         "today|tomorrow|this morning|this evening|tonight|on {day}|next {day}|on {date}|at {time}|in {few} days|"
         "by {time}|within {few} hours|next week|at the end of the month|on {day} at {time}|as soon as possible"
     ),
-    "company": _options(
+    "company": options(
         "Northern Light|Blue River Bank|Sunrise Travel|Green Valley Clinic|City Water|Metro Gas and Electric|"
         "Harbor Insurance|Silver Lake Hotel|Union Freight|Golden Gate Books|Riverside Dental|Acme Supply|"
         "Pioneer Airlines|Evergreen Garden Center|First Street Pharmacy|Lighthouse Media|Summit Software|"
         "the public library|the county clerk|the university hospital|the museum of science|the local post office"
     ),
-    "department": _options(
+    "department": options(
         "sales|billing|technical support|customer service|human resources|shipping|returns|reservations|payroll|"
         "the front desk|the pharmacy|the emergency room|accounts payable|new orders|existing orders|repairs|"
         "marketing|the warehouse|member services|claims|the help desk|admissions|the ticket office|legal affairs|"
         "purchasing|the service center|hours and directions|the research laboratory|the night manager|warranty service"
     ),
-    "key": _options("{digit}|{digit}|{digit}|{digit}|star|pound|the star key|the pound key|the hash key"),
-    "menu_action": _options(
+    "key": options("{digit}|{digit}|{digit}|{digit}|star|pound|the star key|the pound key|the hash key"),
+    "menu_action": options(
         "hear your balance|make a payment|track a package|report a problem|speak with an agent|book an appointment|"
         "cancel a reservation|change your address|request a refund|check the status of your order|hear these choices "
         "again|repeat this menu|go back|return to the previous menu|save this recording|delete this recording|listen "
@@ -162,43 +161,43 @@ RULES: dict[str, tuple[str, ...]] = {
         "refill a prescription|reach a nurse|hear today's schedule|accept the charges|block this caller|"
         "register a new device|reset your password|mark this message as private|schedule a delivery"
     ),
-    "code_kind": _options(
+    "code_kind": options(
         "account number|password|extension|pin|order number|zip code|date of birth|phone number|area code|membership "
         "number|confirmation code|security code|card number|access code|employee number|policy number|meter reading|"
         "booking reference|mailbox|room number|flight number|verification code|tracking number"
     ),
-    "thing": _options(
+    "thing": options(
         "call|message|order|payment|reservation|appointment|account|package|request|password|recording|subscription|"
         "greeting|extension|connection|conference|application|claim|ticket|refund|delivery|mailbox|prescription|"
         "transfer|profile|file|backup|update|printer|server|network|channel|queue|line|device|battery|microphone|"
         "headset|door|alarm|invoice|contract|library card|membership|flight|train|bus|hotel room|rental car|meeting"
     ),
-    "done": _options(
+    "done": options(
         "received|confirmed|cancelled|changed|saved|deleted|sent|approved|rejected|updated|delayed|transferred|"
         "completed|activated|suspended|scheduled|moved|recorded|restored|closed|opened|archived|forwarded|accepted|"
         "locked|unlocked|disconnected|reset|registered|removed|processed|shipped|delivered|returned|postponed"
     ),
-    "state": _options(
+    "state": options(
         "ready|busy|not available|available|full|empty|on hold|offline|online|out of service|in progress|too short|"
         "too long|unknown|closed|open|on time|running late|not valid|almost done|already in use|not working|"
         "no longer active|being processed|temporarily unavailable|waiting for you|free of charge|up to date"
     ),
-    "noun": _options(
+    "noun": options(
         "coffee|tea|milk|bread|soup|salad|pizza|sandwich|apple|orange|window|garden|kitchen|bicycle|car|truck|camera|"
         "radio|television|computer|keyboard|telephone|letter|newspaper|book|ticket|umbrella|jacket|shoe|watch|lamp|"
         "table|chair|mirror|guitar|piano|violin|hammer|ladder|bucket|blanket|candle|basket|bottle|key|map|stamp|monkey"
     ),
-    "product": _options(
+    "product": options(
         "{noun}|wireless headphones|laptop charger|running shoes|winter coat|coffee maker|desk lamp|phone case|"
         "garden hose|electric kettle|leather wallet|travel mug|alarm clock|paper towels|printer paper|water filter|"
         "dog food|hand soap|light bulbs|picture frame|kitchen scale|memory card|yoga mat|tool box|baby monitor"
     ),
-    "polite": _options("Please|Kindly|Would you please|Could you|You may now|If you wish, you can"),
-    "weather": _options("sunny|cloudy|rainy|windy|foggy|stormy|cold|warm|snowy|humid|dry|mild|freezing|hot"),
-    "room": _options(
+    "polite": options("Please|Kindly|Would you please|Could you|You may now|If you wish, you can"),
+    "weather": options("sunny|cloudy|rainy|windy|foggy|stormy|cold|warm|snowy|humid|dry|mild|freezing|hot"),
+    "room": options(
         "kitchen|bedroom|living room|bathroom|garage|hallway|office|basement|attic|porch|dining room|garden|nursery"
     ),
-    "menu": _options(
+    "menu": options(
         "For {department}, press {key}.|To {menu_action}, press {key}.|Press {key} to {menu_action}.|"
         "For {department}, press {digit}. For {department}, press {digit}.|Press {key} for {department}.|"
         "To {menu_action}, say yes or press {key}. Otherwise, press {key}.|If you would like to {menu_action}, press "
@@ -207,21 +206,21 @@ RULES: dict[str, tuple[str, ...]] = {
         "To reach {department}, dial extension {code}.|Press any key to {menu_action}.|You pressed {key}.|"
         "Say {department}, or press {key}.|For {department}, stay on the line.|To {menu_action}, wait for the tone."
     ),
-    "prompt": _options(
+    "prompt": options(
         "{polite} enter the {code_kind}.|{polite} say your {code_kind}, followed by {key}.|Enter the {code_kind} now.|"
         "That {code_kind} is not correct. Try again.|The {code_kind} you entered is {long_code}.|"
         "Sorry, I did not get your {code_kind}.|{polite} repeat the {code_kind}, one digit at a time.|"
         "What is your {code_kind}?|{polite} hold while we check your {code_kind}.|Your new {code_kind} is {code}.|"
         "We could not find that {code_kind}.|When you are finished, press {key}.|{polite} say the name of the city."
     ),
-    "status": _options(
+    "status": options(
         "Your {thing} has been {done}.|The {thing} was {done} {when}.|Your {thing} is {state}.|The {thing} is {state}.|"
         "Your {thing} will be {done} {when}.|The {thing} could not be {done}.|This {thing} cannot be {done} {when}.|"
         "{thing} {done}.|{thing} {state}.|No {thing} was {done}.|One {thing} is {state}.|All {thing}s are {state}.|"
         "Has the {thing} been {done}?|Is the {thing} {state}?|The {thing} you asked for is {state}.|"
         "Sorry, your {thing} was not {done}. Call us again {when}.|Thank you, the {thing} has now been {done}."
     ),
-    "voicemail": _options(
+    "voicemail": options(
         "Hi, this is {person}. I am calling about the {thing}. Call me back at {phone}.|"
         "You have {few} new and {few} old messages.|Message {few}, received {date} at {time}.|"
         "Hello, you have reached {person} at {company}.|I am away from my desk until {date}.|"
@@ -230,7 +229,7 @@ RULES: dict[str, tuple[str, ...]] = {
         "Sorry I missed your call. I will be back {when}.|{person}, your {thing} is {state}.|"
         "Your mailbox is {percent} full.|There is one urgent message from {person}.|Next saved recording, {date}."
     ),
-    "queue": _options(
+    "queue": options(
         "Welcome to {company}.|Thank you for calling {company}. How may we help you today?|"
         "You are number {few} in line.|The wait is about {few} minutes.|All of our agents are helping others.|"
         "This call is being recorded.|One moment, connecting you with {department}.|Transferring to {department}.|"
@@ -240,7 +239,7 @@ RULES: dict[str, tuple[str, ...]] = {
         "{few} people are in the conference.|{person} has joined the call.|{person} has left the call.|"
         "You are the first person on this line.|The meeting begins {when}.|{person} is speaking on another line."
     ),
-    "figure": _options(
+    "figure": options(
         "{number}.|{number}|{decimal}|{code}|{long_code}|{phone}|The number is {number}.|Dial {phone}.|{percent}|"
         "The total comes to {money}.|{money}|You owe {money}.|Your balance is {money}.|My number is {phone}.|"
         "The temperature is {number} degrees.|{decimal} miles|{few} hours and {few} minutes|{number} seconds|"
@@ -248,14 +247,14 @@ RULES: dict[str, tuple[str, ...]] = {
         "Gate {letter} {few}|Platform {few}|Minus {number}|{number} kilometers per hour|{ordinal}|the {ordinal}|"
         "{number} point {digit}|{number} times {few}|{few} plus {few} is {few}|Line {few} is {state}.|Lot {letter}"
     ),
-    "calendar": _options(
+    "calendar": options(
         "{date}|{date}|{time}|{time}, {date}|It is {time}.|The time is now {time}.|Today is {date}.|"
         "The store opens at {time} and closes at {time}.|See you {when}.|We will meet {when}.|{day} {time}|"
         "The train to {city} leaves at {time} from platform {few}.|She was born on {month} {ordinal}, {year}.|"
         "In {year}, {person} moved to {city}.|It happened in {month} {year}.|The concert is on {date} at {time}.|"
         "Your next visit with {person} is {when}.|Remind me {when} to call {person}.|{few} {day}s ago|{year}"
     ),
-    "address": _options(
+    "address": options(
         "{house} {road}|{house} {road}, {city}|I live at {house} {road} in {city}.|"
         "Send it to {house} {road}, {city}.|"
         "Turn left on {road}.|Turn right onto {road}, then drive {few} miles.|The office is on {road}.|"
@@ -263,13 +262,13 @@ RULES: dict[str, tuple[str, ...]] = {
         "Ship this to {person}, {house} {road}.|"
         "Is {road} far from here?|Meet {first} at the corner of {road} and {road}.|Apartment {few} {letter}, {road}"
     ),
-    "names": _options(
+    "names": options(
         "{person}|{first} {last}|Call {person}.|May I speak with {person}?|{person} and {person}|{spelled_name}.|"
         "My name is {first}.|My last name is {spelled_name}.|Is {person} there?|Ask {person} about the {thing}.|"
         "The code is {spell}.|{spell}|{letter}|{letter} as in {first}|{spell}, {digit}, {digit}|That is {spell}.|"
         "{person} works in {department}.|{person} will meet {person} {when}.|Where is {person}?|{city}|{company}"
     ),
-    "confirm": _options(
+    "confirm": options(
         "Yes, that is right.|No, that is wrong.|Yes please.|No thank you.|Did you say {number}?|You said {date}. Is "
         "that right?|Are you sure?|Is {phone} correct?|I did not hear you.|Say it again, please.|Okay, {when} then.|"
         "That is correct.|I heard {person}.|You chose {department}.|Sure, go ahead.|Not {when}, but {when}.|"
@@ -278,14 +277,14 @@ RULES: dict[str, tuple[str, ...]] = {
         "Just a moment.|One moment, {person}.|Of course.|I would like the {product}.|Do you mean {city} or {city}?|"
         "Let me check.|Not at the moment.|Sounds good.|That will be {money}.|How much is the {product}?|Try {few}."
     ),
-    "command": _options(
+    "command": options(
         "Turn on the {room} light.|Turn off the {room} heater.|Set a timer for {few} minutes.|Play the next song.|"
         "Add {product} to my list.|Wake me at {time}.|What is the weather in {city} {when}?|Open the {room} window.|"
         "Lock the {room} door.|Call {person} {when}.|Send a message to {person}.|Read my last message.|Stop.|"
         "Set the {room} to {number} degrees.|Order {few} {noun}s.|Find a hotel in {city}.|Stop the music.|"
         "Show me flights to {city} on {date}.|Turn the volume up to {percent}.|Cancel my {thing} {when}."
     ),
-    "talk": _options(
+    "talk": options(
         "It will be {weather} in {city} {when}.|Expect a {weather} night and a {weather} morning.|"
         "We sold {number} of them in {month}.|The {product} costs {money}.|I lost my {noun} in {city}.|"
         "Can I return the {product} {when}?|My {thing} is {state}, what should I do?|"
@@ -296,7 +295,7 @@ RULES: dict[str, tuple[str, ...]] = {
         "{person} bought a {noun} for {money}.|Prices rose by {percent} in {year}.|I need a {noun} and a {product}.|"
         "There is a {noun} in the {room}.|They carried the {noun} away {when}.|Put the {noun} next to the {noun}."
     ),
-    "sentence": _options(
+    "sentence": options(
         "{menu}|{menu}|{menu}|{prompt}|{prompt}|{status}|{status}|{status}|{voicemail}|{voicemail}|{queue}|{queue}|"
         "{figure}|{figure}|{calendar}|{calendar}|{address}|{names}|{names}|{confirm}|{command}|{talk}|{talk}|"
         "{status} {menu}|{prompt} {menu}|{queue} {menu}|{confirm} {status}|{queue} {prompt}"
@@ -304,7 +303,12 @@ RULES: dict[str, tuple[str, ...]] = {
 }
 
 
-def expand(template: str, rng: random.Random) -> str:
+def expand(
+    template: str,
+    rng: random.Random,
+    rules: Mapping[str, Sequence[str]] = RULES,
+    generated: Mapping[str, Callable[[random.Random], str]] = GENERATED,
+) -> str:
     """Fill every slot of `template`, drawing from `rng`.
 
     Raises:
@@ -313,9 +317,9 @@ def expand(template: str, rng: random.Random) -> str:
 
     def fill(match: re.Match[str]) -> str:
         name = match.group(1)
-        if name in GENERATED:
-            return GENERATED[name](rng)
-        return expand(rng.choice(RULES[name]), rng)
+        if name in generated:
+            return generated[name](rng)
+        return expand(rng.choice(rules[name]), rng, rules, generated)
 
     return _SLOT.sub(fill, template)
 

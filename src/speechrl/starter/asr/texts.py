@@ -9,6 +9,7 @@ machine's own package lists, so another Debian release gives other sentences.
 
 from __future__ import annotations
 
+import functools
 import gzip
 import importlib.util
 import json
@@ -26,21 +27,22 @@ from speechrl.errors import DataError
 from speechrl.starter.asr import templates
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
 
-def _words(text: str) -> tuple[str, ...]:
+def listed(text: str) -> tuple[str, ...]:
+    """A list of words written as one string."""
     return tuple(text.split())
 
 
 FORTUNES_DIR = Path("/usr/share/games/fortunes")
-FORTUNE_FILES = _words(
+FORTUNE_FILES = listed(
     "art computers cookie debian definitions education fortunes goedel humorists kids knghtbrd law linux "
     "linuxcookie literature love magic medicine miscellaneous news paradoxum people pets platitudes politics "
     "riddles science songs-poems sports startrek tao translate-me wisdom work"
 )
 WORDNET_DIR = Path("/usr/share/wordnet")
-ASTERISK_TRANSCRIPTS = Path("/usr/share/doc/asterisk-core-sounds-en/core-sounds-en.txt.gz")
+DOCUMENTS_DIR = Path("/usr/share/doc")
 
 MIN_FORBIDDEN_WORDS = 3
 NGRAM = 6
@@ -49,7 +51,7 @@ MAX_WORDS = 28
 # A synthesiser may read these as letters or expand them in its own way, whatever their case; so the verb
 # `sat`, the noun `sun` and a few more are lost with them.
 _ABBREVIATIONS = frozenset(
-    _words(
+    listed(
         "mr mrs ms dr st jr sr vs etc inc ltd co corp prof rev gen col sgt capt lt hon eg ie viz cf al ed "
         "vol ft lb oz tsp tbsp mt ave blvd dept univ assn bros esq jan feb mar apr jun jul aug sep sept oct "
         "nov dec mon tue tues wed thu thurs fri sat sun ii iii iv vi vii viii ix xi xii am pm ad bc kg km "
@@ -58,7 +60,7 @@ _ABBREVIATIONS = frozenset(
 )
 # Words that a corpus for a recogniser of business calls can do without.
 _COARSE = frozenset(
-    _words(
+    listed(
         "fuck fucking fucked shit shitty bitch bitches whore slut cunt cock dick nigger faggot fag rape "
         "raped bastard bastards piss pissed tits pussy asshole sex sexual sexually negro jew jews nazi "
         "nazis hitler suicide kill killed naked virgin breasts orgasm prostitute whores damn damned"
@@ -96,14 +98,25 @@ def normalise(raw: str) -> str:
     return " ".join(_WORD.findall(raw.lower()))
 
 
-def forbidden_from(transcripts: Iterable[str]) -> Forbidden:
+@dataclass(frozen=True)
+class Wording:
+    """A language as it is heard: the words of a text in lower case, and a number in words."""
+
+    normalise: Callable[[str], str]
+    number_words: Callable[[int], str]
+
+
+ENGLISH = Wording(normalise, templates.number_words)
+
+
+def forbidden_from(transcripts: Iterable[str], wording: Wording = ENGLISH) -> Forbidden:
     """Index transcripts for `overlaps`; digits are compared as words, text in brackets is no speech."""
     whole: set[str] = set()
     ngrams: set[tuple[str, ...]] = set()
     for transcript in transcripts:
         spoken = re.sub(r"\[.*?\]|\(.*?\)", " ", transcript)
-        spoken = re.sub(r"\d+", lambda match: f" {templates.number_words(int(match.group()))} ", spoken)
-        words = normalise(spoken).split()
+        spoken = re.sub(r"\d+", lambda match: f" {wording.number_words(int(match.group()))} ", spoken)
+        words = wording.normalise(spoken).split()
         if len(words) >= MIN_FORBIDDEN_WORDS:
             whole.add(" ".join(words))
         ngrams.update(_ngrams(words))
@@ -119,14 +132,16 @@ def overlaps(text: str, forbidden: Forbidden) -> bool:
     return text in forbidden.whole or any(ngram in forbidden.ngrams for ngram in _ngrams(text.split()))
 
 
-def asterisk_transcripts(path: Path = ASTERISK_TRANSCRIPTS) -> list[str]:
-    """Transcripts of Debian's asterisk-core-sounds-en, one a prompt.
+def asterisk_transcripts(language: str = "en") -> list[str]:
+    """Transcripts of Debian's asterisk-core-sounds of a language, one a prompt.
 
     Raises:
         DataError: the file is not installed.
     """
+    package = f"asterisk-core-sounds-{language}"
+    path = DOCUMENTS_DIR / package / f"core-sounds-{language}.txt.gz"
     if not path.is_file():
-        raise DataError(f"{path}: not found; install the Debian package asterisk-core-sounds-en")
+        raise DataError(f"{path}: not found; install the Debian package {package}")
     lines = gzip.decompress(path.read_bytes()).decode("utf-8", "replace").splitlines()
     return [line.split(":", 1)[1].strip() for line in lines if ":" in line and not line.startswith(";")]
 
@@ -173,11 +188,16 @@ def clean(raw: str, lexicon: frozenset[str], max_words: int = MAX_WORDS) -> str 
     return tidy[0].upper() + tidy[1:]
 
 
-def _fortunes(directory: Path = FORTUNES_DIR) -> Iterator[str]:
-    for name in FORTUNE_FILES:
+def fortunes(directory: Path, names: Iterable[str], install: str) -> Iterator[str]:
+    """Sentences of at least four words of fortune files.
+
+    Raises:
+        DataError: a file is missing; the Debian packages of `install` bring it.
+    """
+    for name in names:
         path = directory / name
         if not path.is_file():
-            raise DataError(f"{path}: not found; install the Debian packages fortunes and fortunes-min")
+            raise DataError(f"{path}: not found; install the Debian packages {install}")
         for entry in path.read_text("utf-8", "replace").split("\n%\n"):
             # Attributions ("-- Mark Twain") are cut, with what follows them.
             body = re.split(r"\n\s*--|\n\t\t+", entry)[0]
@@ -202,13 +222,18 @@ def _package_descriptions() -> Iterator[str]:
             yield short
 
 
-def _chatterbot() -> Iterator[str]:
+def chatterbot(language: str) -> Iterator[str]:
+    """Sentences of chatterbot-corpus in a language, by its English name.
+
+    Raises:
+        DataError: the package is not installed.
+    """
     spec = importlib.util.find_spec("chatterbot_corpus")
     if spec is None or spec.origin is None:
         raise DataError(
             "conversations: package chatterbot-corpus is not installed; pip install chatterbot-corpus"
         )
-    for path in sorted((Path(spec.origin).parent / "data" / "english").glob("*.yml")):
+    for path in sorted((Path(spec.origin).parent / "data" / language).glob("*.yml")):
         for turns in yaml.safe_load(path.read_text("utf-8"))["conversations"]:
             for turn in turns:
                 yield from _SENTENCE_END.split(" ".join(str(turn).split()))
@@ -224,7 +249,9 @@ def _frequent_words(sentences: Iterable[Sentence], count: int) -> list[str]:
     return [word for word, _ in counts.most_common(count)]
 
 
-def join_neighbours(sentences: list[Sentence], share: float, rng: random.Random) -> list[Sentence]:
+def join_neighbours(
+    sentences: list[Sentence], share: float, rng: random.Random, wording: Wording = ENGLISH
+) -> list[Sentence]:
     """Join about `share` of neighbouring pairs into one utterance, so that longer ones with pauses exist."""
     joined: list[Sentence] = []
     for sentence in sentences:
@@ -232,19 +259,25 @@ def join_neighbours(sentences: list[Sentence], share: float, rng: random.Random)
         words = len(sentence.text.split()) + (len(last.text.split()) if last else 0)
         if last is not None and words <= MAX_WORDS and rng.random() < share:
             raw = f"{last.raw.rstrip('.?!')}{last.raw[-1] if last.raw[-1] in '.?!' else '.'} {sentence.raw}"
-            joined[-1] = Sentence(raw, normalise(raw), sentence.source)
+            joined[-1] = Sentence(raw, wording.normalise(raw), sentence.source)
         else:
             joined.append(sentence)
     return joined
 
 
-def _collect(
-    source: str, lines: Iterable[str], lexicon: frozenset[str], seen: set[str], max_words: int = MAX_WORDS
+def collect(
+    source: str,
+    lines: Iterable[str],
+    tidy: Callable[[str], str | None],
+    seen: set[str],
+    max_words: int = MAX_WORDS,
+    wording: Wording = ENGLISH,
 ) -> list[Sentence]:
+    """Usable sentences of one source: tidied unless they are templates, and none that is in `seen`, which grows."""
     kept: list[Sentence] = []
     for line in lines:
-        raw = clean(line, lexicon, max_words) if source != "templates" else line
-        if raw is None or (text := normalise(raw)) in seen or len(text.split()) > max_words:
+        raw = tidy(line) if source != "templates" else line
+        if raw is None or (text := wording.normalise(raw)) in seen or len(text.split()) > max_words:
             continue
         seen.add(text)
         kept.append(Sentence(raw, text, source))
@@ -259,15 +292,16 @@ def read_sources(
     Raises:
         DataError: a source is not installed.
     """
-    lexicon, seen = _hibari_words(), set[str]()
+    tidy = functools.partial(clean, lexicon=_hibari_words(), max_words=max_words)
+    seen = set[str]()
     sources: dict[str, Iterable[str]] = {
         "templates": _template_sentences(rng, templates_drawn),
-        "chatterbot": _chatterbot(),
-        "fortunes": _fortunes(),
+        "chatterbot": chatterbot("english"),
+        "fortunes": fortunes(FORTUNES_DIR, FORTUNE_FILES, "fortunes and fortunes-min"),
         "wordnet": _wordnet(),
         "packages": _package_descriptions(),
     }
-    return {source: _collect(source, lines, lexicon, seen, max_words) for source, lines in sources.items()}
+    return {source: collect(source, lines, tidy, seen, max_words) for source, lines in sources.items()}
 
 
 def collect_sentences(
@@ -279,14 +313,38 @@ def collect_sentences(
         DataError: a source is not installed.
     """
     rng = random.Random(seed)
-    lexicon, forbidden = _hibari_words(), forbidden_from(asterisk_transcripts())
     found_in = read_sources(rng, templates_drawn)
+    tidy = functools.partial(clean, lexicon=_hibari_words())
+    forbidden = forbidden_from(asterisk_transcripts())
+    return assemble(found_in, JOINED_SHARE, tidy, forbidden, rng, single_words)
+
+
+def assemble(
+    found_in: Mapping[str, list[Sentence]],
+    joined_shares: Mapping[str, float],
+    tidy: Callable[[str], str | None],
+    forbidden: Forbidden,
+    rng: random.Random,
+    single_words: int,
+    wording: Wording = ENGLISH,
+) -> tuple[list[Sentence], dict[str, int]]:
+    """Join neighbours, add frequent words on their own, keep the test set out, and shuffle; returns also the counts.
+
+    Args:
+        found_in: Sentences by source.
+        joined_shares: Of neighbouring pairs, by source; 0 for those left out.
+        tidy: Decides about single words.
+        forbidden: Of the test set.
+        rng: For joints and order.
+        single_words: How many of the most frequent words become sentences.
+        wording: Of the language.
+    """
     seen = {sentence.text for found in found_in.values() for sentence in found}
     kept: list[Sentence] = []
     for source, found in found_in.items():
         rng.shuffle(found)
-        kept += join_neighbours(found, JOINED_SHARE.get(source, 0.0), rng)
-    words = _collect("words", _frequent_words(kept, single_words), lexicon, seen)
+        kept += join_neighbours(found, joined_shares.get(source, 0.0), rng, wording)
+    words = collect("words", _frequent_words(kept, single_words), tidy, seen, wording=wording)
     allowed = [sentence for sentence in kept + words if not overlaps(sentence.text, forbidden)]
     rng.shuffle(allowed)
     counts = dict(Counter(sentence.source for sentence in allowed))

@@ -1,8 +1,9 @@
-"""Thin adapters around four text-to-speech engines: every voice gives mono float32 speech at the rate asked for.
+"""Thin adapters around six text-to-speech engines: every voice gives mono float32 speech at the rate asked for.
 
-A voice is a name such as `hibari-heart`, `piper-joe`, `flite-slt` or `espeak-en-gb+f4`. `speed` is the tempo (1 is the
-engine's own pace). `pitch` scales pitch and formants together: the engine speaks slower by that factor and its samples
-are read faster, which makes several speakers out of one; espeak-ng has a pitch of its own and uses that.
+A voice is a name such as `hibari-heart`, `piper-joe`, `flite-slt`, `espeak-en-gb+f4`, `pico-it-IT` or `festival-lp`.
+`speed` is the tempo (1 is the engine's own pace). `pitch` scales pitch and formants together: the engine speaks slower
+by that factor and its samples are read faster, which makes several speakers out of one; espeak-ng has a pitch of its
+own and uses that.
 """
 
 from __future__ import annotations
@@ -24,7 +25,10 @@ from speechrl.errors import DataError
 SAMPLE_RATE_HZ = 16000
 MIN_DURATION_S = 1.0
 _ESPEAK_WORDS_PER_MINUTE = 165
+_PICO_RATE_HZ = 16000
 _SILENCE_BELOW_PEAK_DB = 45.0
+
+ENGINES = ("hibari", "piper", "flite", "espeak", "pico", "festival")
 
 Samples = npt.NDArray[np.float32]
 
@@ -85,6 +89,23 @@ def _speak_flite(raw: str, voice: str, tempo: float) -> tuple[Samples, int]:
         return _from_wav(path.read_bytes())
 
 
+def _speak_pico(raw: str, voice: str, tempo: float) -> tuple[Samples, int]:
+    from py_nanotts import NanoTTS
+
+    pcm = NanoTTS().speak(raw, voice=voice, speed=tempo)
+    return np.frombuffer(pcm, "<i2").astype(np.float32) / 32768.0, _PICO_RATE_HZ
+
+
+def _speak_festival(raw: str, voice: str, tempo: float) -> tuple[Samples, int]:
+    with tempfile.TemporaryDirectory() as folder:
+        text, path = Path(folder) / "text", Path(folder) / "speech.wav"
+        # Its voices of western languages read this encoding.
+        text.write_text(raw, "iso-8859-1")
+        command = f"(begin (voice_{voice}_diphone) (Parameter.set 'Duration_Stretch {1 / tempo:.3f}))"
+        subprocess.run(["text2wave", "-eval", command, str(text), "-o", str(path)], check=True)
+        return _from_wav(path.read_bytes())
+
+
 def _speak_espeak(raw: str, voice: str, tempo: float, pitch: float) -> tuple[Samples, int]:
     words_per_minute = str(round(_ESPEAK_WORDS_PER_MINUTE * tempo))
     level = str(round(np.clip(50 + 100 * (pitch - 1), 10, 90)))
@@ -124,10 +145,14 @@ def render(
         samples, rate_hz = _speak_piper(raw, name, speed / pitch)
     elif engine == "flite":
         samples, rate_hz = _speak_flite(raw, name, speed / pitch)
+    elif engine == "pico":
+        samples, rate_hz = _speak_pico(raw, name, speed / pitch)
+    elif engine == "festival":
+        samples, rate_hz = _speak_festival(raw, name, speed / pitch)
     elif engine == "espeak":
         samples, rate_hz = _speak_espeak(raw, name, speed, pitch)
     else:
-        raise DataError(f"voice {voice!r}: unknown engine; use hibari-, piper-, flite- or espeak-NAME")
+        raise DataError(f"voice {voice!r}: unknown engine; use ENGINE-NAME of {', '.join(ENGINES)}")
     read_at_hz = rate_hz * (1.0 if engine == "espeak" else pitch)
     rendered: Samples = soxr.resample(samples, read_at_hz, sample_rate_hz)
     return rendered
