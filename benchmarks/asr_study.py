@@ -261,11 +261,11 @@ def _is_done(folder: Path) -> bool:
     return (folder / "evaluation.json").is_file()
 
 
-def report(work: Path, row: str, seed: int) -> dict[str, Any]:
+def report(work: Path, row: str, seed: int, recipes: Mapping[str, Recipe] = ROWS) -> dict[str, Any]:
     """What a run is and what it gave, set by set."""
     folder = folder_of(work, row, seed)
     content = json.loads((folder / "evaluation.json").read_text())
-    recipe = {} if row == START else asdict(ROWS[row])
+    recipe = {} if row == START else asdict(recipes[row])
     steps = list(read_rows(folder / "metrics.jsonl"))
     seconds = [sum(value for key, value in step.items() if key.startswith("seconds/")) for step in steps]
     return {

@@ -95,20 +95,22 @@ def compare(ours: System, theirs: System, column: Column) -> dict[str, Any]:
     return found
 
 
-def line(name: str, system: System, start: System | None) -> dict[str, Any]:
+def line(
+    name: str, system: System, start: System | None, columns: Sequence[Column] = COLUMNS
+) -> dict[str, Any]:
     """A line of the table: every column, and how it differs from the start."""
-    columns: dict[str, Any] = {}
-    for column in COLUMNS:
-        columns[column.title] = spread(values(system, column))
+    found: dict[str, Any] = {}
+    for column in columns:
+        found[column.title] = spread(values(system, column))
         if start is not None:
-            columns[column.title]["against_start"] = compare(start, system, column)
-    return {"row": name, "runs": len(system), "columns": columns}
+            found[column.title]["against_start"] = compare(start, system, column)
+    return {"row": name, "runs": len(system), "columns": found}
 
 
 def page(content: Mapping[str, Any]) -> str:
     """The tables of a result in Markdown: numbers, their intervals, pairs of rows, and what each row practised on."""
-    titles = [column.title for column in COLUMNS]
     start, *trained = content["summary"]
+    titles = list(start["columns"])
     tables = [
         _table(["%", *titles], [[one["row"], *_numbers(one, titles)] for one in (start, *trained)]),
         _table(
@@ -166,7 +168,7 @@ def _changes(columns: Mapping[str, Any], titles: Sequence[str]) -> list[str]:
     for title in titles:
         found, unit = columns[title], ""
         keys = ("difference", "low", "high")
-        if title == "insertions, long" and found["relative"]["change"] is not None:
+        if title.startswith("insertions") and found["relative"]["change"] is not None:
             found, keys, unit = found["relative"], ("change", "low", "high"), " %"
         value, low, high = (100 * found[key] for key in keys)
         cells.append(f"{value:+.1f}{unit} [{low:.1f}, {high:.1f}]")
