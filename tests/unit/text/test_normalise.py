@@ -22,6 +22,7 @@ from speechrl.text.normalise import normalise, plain, tokens
         ("en", "four four two", "442"),
         ("de", "Grüße, STRASSE und Straße!", "grüsse strasse und strasse"),
         ("fr", "L'été, ça va ?", "l été ça va"),
+        ("it", "È già l’ora: perché no?", "è già l ora perché no"),
         ("el", "ΟΔΟΣ οδός", "οδοσ οδόσ"),
         ("zh", "你好，世界！ＡＢＣ 12", "你好世界abc12"),
         ("ja", "ｶﾀｶﾅ、データです。", "カタカナデータです"),
