@@ -38,9 +38,9 @@ from asr_study import (
     folder_of,
     report,
     rows_of,
-    run,
 )
 from asr_study_table import Column, compare, line, page
+from training_runs import run_once
 
 from speechrl.report.environment import describe_environment
 
@@ -120,7 +120,7 @@ def main() -> None:
     study = OtherLanguage(chosen.model, chosen.data, chosen.split, chosen.steps, chosen.row)
     work = chosen.work
     claim(work, study)
-    run(study.selection(work / "data"), work / "data", work / "data" / "card.json")
+    run_once(study.selection(work / "data"), work / "data", result="card.json", resumable=False)
     start = folder_of(work, START, 0)
     jobs = [(study.evaluation(start), start)]
     for seed in chosen.seeds:
@@ -130,7 +130,7 @@ def main() -> None:
             for name, folder in folders.items()
         ]
     with ThreadPoolExecutor(chosen.workers) as pool:
-        list(pool.map(lambda job: run(job[0], job[1], job[1] / "evaluation.json"), jobs))
+        list(pool.map(lambda job: run_once(*job), jobs))
     environment = describe_environment()
     content = {
         "command": " ".join(["python benchmarks/asr_second_language.py", *sys.argv[1:]]),

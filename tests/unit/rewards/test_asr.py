@@ -82,6 +82,11 @@ def test_keywords_table(
     assert keywords(reference, hypothesis, expected, view=view) == value
 
 
+def test_an_elided_article_does_not_hide_a_keyword() -> None:
+    assert keywords("Usi l'elenco", "usi l'elenco", ["elenco"], language="it") == 1.0
+    assert keywords("Usi l'elenco", "usi l elenco", ["elenco"], language="it") == 1.0
+
+
 def test_a_vocabulary_keyword_without_support_costs_precision() -> None:
     assert keywords("call alice", "call alice siri", ["alice"], vocabulary=["siri"]) == 0.75
     assert keywords("call me", "call me siri", [], vocabulary=["siri"]) == 0.0

@@ -12,6 +12,8 @@ from speechrl.text.language import LanguageMatch, foreign_letters, match_languag
         ("der Name ist nicht auf der Liste", "en", "mismatch"),
         ("the name is not on that list", "de", "mismatch"),
         ("invalid extension", "en", "unknown"),
+        ("la chiamata è in attesa e non si può trasferire", "it", "match"),
+        ("the call is on hold and you are not on the list", "it", "mismatch"),
         ("bonjour", "en", "unknown"),
         ("你好世界", "en", "mismatch"),
         ("hello 你好 world again", "en", "unknown"),
