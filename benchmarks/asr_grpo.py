@@ -19,18 +19,17 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from result_file import write_result
 from training_runs import run_once, train_command
 
 from speechrl.evaluate.bootstrap import paired
 from speechrl.evaluate.results import Row, read_evaluation
-from speechrl.report.environment import describe_environment
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIG = ROOT / "benchmarks" / "asr_grpo.yaml"
@@ -228,18 +227,14 @@ def main() -> None:
         base = Job(start, starts[start], "none", 0, 0, reference, rates, data[start])
         rows.append(row(base, None))
         rows += [row(job, reference) for job in jobs if job.start == start]
-    environment = describe_environment()
-    content = {
-        "command": "python benchmarks/asr_grpo.py " + " ".join(sys.argv[1:]),
-        "commit": environment["commit"],
-        "machine": environment,
-        "seeds": arguments.seeds,
-        "rows": rows,
-        "summary": [
+    write_result(
+        arguments.out,
+        seeds=arguments.seeds,
+        rows=rows,
+        summary=[
             line for start in starts for line in summary(jobs, start, arguments.work / "starts" / start)
         ],
-    }
-    arguments.out.write_text(json.dumps(content, indent=1) + "\n")
+    )
 
 
 if __name__ == "__main__":

@@ -18,8 +18,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,11 +36,11 @@ from asr_study import (
     folder_of,
     report,
     rows_of,
+    train_all,
 )
 from asr_study_table import Column, compare, line, page
+from result_file import write_result
 from training_runs import run_once
-
-from speechrl.report.environment import describe_environment
 
 if TYPE_CHECKING:
     from speechrl.evaluate.results import Row
@@ -121,27 +119,13 @@ def main() -> None:
     work = chosen.work
     claim(work, study)
     run_once(study.selection(work / "data"), work / "data", result="card.json", resumable=False)
-    start = folder_of(work, START, 0)
-    jobs = [(study.evaluation(start), start)]
-    for seed in chosen.seeds:
-        folders = {name: folder_of(work, name, seed) for name in study.recipes}
-        jobs += [
-            (study.training(study.recipes[name], seed, work, folder), folder)
-            for name, folder in folders.items()
-        ]
-    with ThreadPoolExecutor(chosen.workers) as pool:
-        list(pool.map(lambda job: run_once(*job), jobs))
-    environment = describe_environment()
-    content = {
-        "command": " ".join(["python benchmarks/asr_second_language.py", *sys.argv[1:]]),
-        "commit": environment["commit"],
-        "machine": environment,
-        "seeds": chosen.seeds,
-        "settings": asdict(study),
+    train_all(study, study.recipes, chosen.seeds, work, chosen.workers)
+    write_result(
+        chosen.out,
+        seeds=chosen.seeds,
+        settings=asdict(study),
         **collect(study, work, chosen.seeds),
-    }
-    chosen.out.parent.mkdir(parents=True, exist_ok=True)
-    chosen.out.write_text(json.dumps(content, indent=1) + "\n")
+    )
 
 
 def collect(study: OtherLanguage, work: Path, seeds: list[int]) -> dict[str, Any]:

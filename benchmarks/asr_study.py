@@ -25,10 +25,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from asr_study_table import COLUMNS, compare, line, page
+from result_file import write_result
 from training_runs import run_once, train_command
 
 from speechrl.evaluate.results import Row, read_evaluation
-from speechrl.report.environment import describe_environment
 from speechrl.report.writers import read_rows
 
 if TYPE_CHECKING:
@@ -175,25 +175,26 @@ def main() -> None:
     card = work / "data" / "card.json"
     run_once(study.selection(work / "data"), work / "data", result="card.json", resumable=False)
     check_sizes(json.loads(card.read_text())["subsets"])
+    train_all(study, {row: ROWS[row] for row in chosen.rows}, chosen.seeds, work, chosen.workers)
+    write_result(
+        chosen.out,
+        seeds=chosen.seeds,
+        settings=asdict(study),
+        data=composition(work / "data"),
+        **collect(work, chosen.seeds),
+    )
+
+
+def train_all(study: Study, recipes: dict[str, Recipe], seeds: list[int], work: Path, workers: int) -> None:
+    """Evaluate the start, and train every recipe with every seed, so many at once."""
     start = folder_of(work, START, 0)
     jobs = [(study.evaluation(start), start)]
-    for seed in chosen.seeds:
-        folders = {row: folder_of(work, row, seed) for row in chosen.rows}
-        jobs += [(study.training(ROWS[row], seed, work, folder), folder) for row, folder in folders.items()]
-    with ThreadPoolExecutor(chosen.workers) as pool:
+    for seed in seeds:
+        for name, recipe in recipes.items():
+            folder = folder_of(work, name, seed)
+            jobs.append((study.training(recipe, seed, work, folder), folder))
+    with ThreadPoolExecutor(workers) as pool:
         list(pool.map(lambda job: run_once(*job), jobs))
-    environment = describe_environment()
-    content = {
-        "command": " ".join(["python benchmarks/asr_study.py", *sys.argv[1:]]),
-        "commit": environment["commit"],
-        "machine": environment,
-        "seeds": chosen.seeds,
-        "settings": asdict(study),
-        "data": composition(work / "data"),
-        **collect(work, chosen.seeds),
-    }
-    chosen.out.parent.mkdir(parents=True, exist_ok=True)
-    chosen.out.write_text(json.dumps(content, indent=1) + "\n")
 
 
 def claim(work: Path, study: Study) -> None:

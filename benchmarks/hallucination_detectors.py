@@ -22,7 +22,6 @@ import argparse
 import itertools
 import json
 import random
-import sys
 import time
 from dataclasses import asdict, dataclass, replace
 from functools import cache
@@ -30,6 +29,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from result_file import write_result
 from transformers import PreTrainedTokenizerFast
 
 from speechrl.config.load import resolve_path
@@ -341,26 +341,17 @@ def main() -> None:
             )
         rows.append(row)
         print(summary(row), flush=True)
-    from speechrl.report.environment import describe_environment
 
     costs = read_json(arguments.work / "cost.json")
     for row in rows:
         ear = DETECTORS[row["detector"]].cost
         row["listening_seconds_an_hour"] = costs.get(ear) if ear else 0.0
-    environment = describe_environment()
-    content = {
-        # Where the answers lay is of no use to anybody else.
-        "command": " ".join(["python benchmarks/hallucination_detectors.py", *sys.argv[1:]]).replace(
-            str(arguments.work), "DIR"
-        ),
-        "commit": environment["commit"],
-        "machine": environment,
-        "seeds": [arguments.seed],
-        "sets": {name: len(found) for name, found in (dev | train).items()},
-        "rows": rows,
-    }
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.write_text(json.dumps(content, indent=1) + "\n")
+    write_result(
+        arguments.out,
+        seeds=[arguments.seed],
+        sets={name: len(found) for name, found in (dev | train).items()},
+        rows=rows,
+    )
 
 
 def summary(row: dict[str, Any]) -> str:

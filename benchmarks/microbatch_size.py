@@ -10,20 +10,18 @@ process, budgets taken in turns.
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
-import sys
 import time
 from pathlib import Path
 
 import torch
+from result_file import write_result
 
 from speechrl.algorithms import make_algorithm
 from speechrl.config.load import load_config
 from speechrl.data.derive import read_set
 from speechrl.data.prompts import to_prompt
 from speechrl.models.load import load_model
-from speechrl.report.environment import describe_environment
 from speechrl.rollout.base import SamplingParams
 from speechrl.rollout.torch_engine import TorchEngine
 from speechrl.train.learner import Learner
@@ -63,14 +61,11 @@ def main() -> None:
             seconds[budget].append(time.perf_counter() - began)
     median = {budget: statistics.median(found[1:]) for budget, found in seconds.items()}
     quickest = min(median.values())
-    environment = describe_environment()
-    content = {
-        "command": " ".join(["python benchmarks/microbatch_size.py", *sys.argv[1:]]),
-        "commit": environment["commit"],
-        "machine": environment,
-        "threads": chosen.threads,
-        "completion_tokens": sum(len(one.rollout.token_ids) for one in samples),
-        "rows": [
+    write_result(
+        chosen.out,
+        threads=chosen.threads,
+        completion_tokens=sum(len(one.rollout.token_ids) for one in samples),
+        rows=[
             {
                 "tokens_per_microbatch": budget,
                 "seconds": seconds[budget][1:],
@@ -78,8 +73,7 @@ def main() -> None:
             }
             for budget, found in median.items()
         ],
-    }
-    chosen.out.write_text(json.dumps(content, indent=1) + "\n")
+    )
     for budget, found in median.items():
         print(f"{budget:6d}  {found:6.2f} s  {found / quickest:.2f}")
 

@@ -15,7 +15,7 @@ import sys
 import time
 from pathlib import Path
 
-from speechrl.report.environment import describe_environment
+from result_file import write_result
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -45,16 +45,11 @@ def main() -> None:
             row["wall_s"] = round(time.monotonic() - began, 1)
         content = json.loads((folder / "evaluation.json").read_text())
         rows.append(row | {key: content[key] for key in ("before", "after", "paired")})
-    environment = describe_environment()
-    content = {
-        "command": " ".join(["python benchmarks/quickstart.py", *sys.argv[1:]]),
-        "commit": environment["commit"],
-        "machine": environment,
-        "seeds": arguments.seeds,
-        "rows": rows,
-    }
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps(content, indent=1) + "\n")
+    write_result(
+        out,
+        seeds=arguments.seeds,
+        rows=rows,
+    )
 
 
 if __name__ == "__main__":

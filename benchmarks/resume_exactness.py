@@ -22,9 +22,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from result_file import write_result
 from safetensors.torch import load_file
-
-from speechrl.report.environment import describe_environment
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULT = ROOT / "benchmarks" / "results" / "resume_exactness.json"
@@ -171,16 +170,11 @@ def main() -> None:
 
     found = differences(straight, broken)
     exact = not found["unequal_rows"] and not found["unequal_tensors"] and found["rows"] == [STEPS, STEPS]
-    environment = describe_environment()
-    content = {
-        "command": " ".join(["python benchmarks/resume_exactness.py", *sys.argv[1:]]),
-        "commit": environment.get("commit"),
-        "machine": environment,
-        "seeds": [chosen.seed],
-        "rows": [{"exact": exact, "steps": STEPS, "step_s": round(step_s, 2), "kills": kills, **found}],
-    }
-    chosen.out.parent.mkdir(parents=True, exist_ok=True)
-    chosen.out.write_text(json.dumps(content, indent=2) + "\n")
+    write_result(
+        chosen.out,
+        seeds=[chosen.seed],
+        rows=[{"exact": exact, "steps": STEPS, "step_s": round(step_s, 2), "kills": kills, **found}],
+    )
     print(json.dumps(found))
     print("equal, bit for bit" if exact else "NOT equal")
     sys.exit(not exact)

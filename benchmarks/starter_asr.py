@@ -9,19 +9,17 @@ clips in which nobody speaks; greedy, and with a beam of 4.
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 import time
 from pathlib import Path
 
 import torch
+from result_file import write_result
 
 from speechrl.config.schema import EvaluationConfig
 from speechrl.data.derive import read_set
 from speechrl.data.prompts import to_prompt
 from speechrl.evaluate.asr import evaluate_model
 from speechrl.models.load import load_model
-from speechrl.report.environment import describe_environment
 
 ROOT = Path(__file__).resolve().parents[1]
 TEST = "package:data/asterisk_en/test.jsonl"
@@ -51,16 +49,11 @@ def main() -> None:
             rows.append(
                 {"set": name, "beam": beam, **found.to_json()[name], "rtf_one_thread": seconds / audio_s}
             )
-    environment = describe_environment()
-    content = {
-        "command": " ".join(["python benchmarks/starter_asr.py", *sys.argv[1:]]),
-        "commit": environment["commit"],
-        "machine": environment,
-        "seeds": [],
-        "rows": rows,
-    }
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.write_text(json.dumps(content, indent=1) + "\n")
+    write_result(
+        arguments.out,
+        seeds=[],
+        rows=rows,
+    )
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ model never met, as text and reference voice. Without `--corpus` and `--mels` on
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from collections import defaultdict
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from result_file import write_result
 
 from speechrl.config.schema import EvaluationConfig
 from speechrl.data.derive import read_set
@@ -28,7 +28,6 @@ from speechrl.models.load import load_model
 from speechrl.models.tts.mel import SAMPLE_RATE_HZ
 from speechrl.models.tts.speech_codes import to_16_khz
 from speechrl.models.tts.vocoder import FastVocoder, load_hifigan
-from speechrl.report.environment import describe_environment
 from speechrl.rewards.scorers.recogniser import load_recogniser_judge
 from speechrl.rewards.scorers.speaker import SpeakerScorer
 from speechrl.starter.speech_corpus import read_utterance
@@ -143,16 +142,11 @@ def main() -> None:
                 {key: rows[-1][key] for key in ("vocoder", "sampling", "judge_wer", "no_stop_rate")},
                 flush=True,
             )
-    environment = describe_environment()
-    content = {
-        "command": "python benchmarks/starter_tts.py --corpus build/starter_tts/corpus --mels build/starter_tts/mels",
-        "commit": environment["commit"],
-        "machine": environment,
-        "seeds": [1],
-        "rows": rows,
-    }
-    chosen.out.parent.mkdir(parents=True, exist_ok=True)
-    chosen.out.write_text(json.dumps(content, indent=1) + "\n")
+    write_result(
+        chosen.out,
+        seeds=[1],
+        rows=rows,
+    )
 
 
 if __name__ == "__main__":

@@ -44,6 +44,7 @@ PLAN: Mapping[str, Sequence[int]] = {"test": (1, 2), "hard": (1,)}
 SENTENCES = 400
 INDEPENDENT_TOKEN2TEXT = "package:starter/token2text_judge"
 RESAMPLES = 5000
+MEASURES = ("similarity", "quality", "log_f0_std", "no_stop", "tokens")
 Count = Callable[[Sequence[SpokenRow]], list[tuple[float, float]]]
 """What is summed above and below the line of a rate, for each row."""
 
@@ -68,7 +69,7 @@ def listen(
         rounds = [(name, seed) for name, several in seeds.items() for seed in several]
         rows: dict[str, list[SpokenRow]] = {name: [] for name in seeds}
         seconds = dict.fromkeys(seeds, 0.0)
-        with load_ears(config.judges, window="short", measures=config.measures, precision="bf16") as ears:
+        with load_ears(config.judges, measures=config.measures, window="short", precision="bf16") as ears:
             quick = replace(ears, scorers={k: v for k, v in ears.scorers.items() if k != "quality"})
             for number, (name, seed) in enumerate(rounds):
                 cuts = read_set(f"package:data/tts_en/{name}.jsonl")[:sentences]
@@ -161,6 +162,41 @@ def compare(before: np.ndarray, after: np.ndarray, *, rate: bool) -> dict[str, A
     shifted = paired_difference(first * below / before[known, 1], second, below, resamples=RESAMPLES, seed=1)
     assert shifted is not None
     return {"difference": shifted.difference, "low": shifted.low, "high": shifted.high, "p": shifted.p}
+
+
+class Table:
+    """Rows of one comparison: what was heard of every system, training seeds together."""
+
+    def __init__(self, systems: dict[str, list[dict[str, Any]]]) -> None:
+        self._systems = systems
+        self._token_judge = TokenJudge()
+        self._counts: dict[tuple[str, str, str], np.ndarray] = {}
+
+    def counts(self, system: str, part: str, measure: str) -> np.ndarray:
+        """`by_sentence` of a measure on a set."""
+        key = (system, part, measure)
+        if key not in self._counts:
+            counters: dict[str, Count] = {judge: word_errors(judge) for judge in JUDGES}
+            counters |= {"token_cer": self._token_judge, **{name: value(name) for name in MEASURES}}
+            count = counters[measure]
+            runs = [heard[part].rows for heard in self._systems[system]]
+            self._counts[key] = by_sentence([count(rows) for rows in runs], [row.id for row in runs[0]])
+        return self._counts[key]
+
+    def row(self, system: str, part: str) -> dict[str, Any]:
+        """Numbers of a system on a set, spread over training seeds, and against the base."""
+        found: dict[str, Any] = {"system": system, "set": part, "training_seeds": len(self._systems[system])}
+        for measure in (*JUDGES, "token_cer", *MEASURES):
+            counts = self.counts(system, part, measure)
+            found[measure] = float(counts[:, 0].sum() / counts[:, 1].sum())
+            if system != "base":
+                rate = measure in JUDGES or measure in ("token_cer", "tokens")
+                found[f"{measure} against base"] = compare(
+                    self.counts("base", part, measure), counts, rate=rate
+                )
+        each = [heard[part].to_json(100, 1)["judge_wer"] for heard in self._systems[system]]
+        found["judge_wer_by_training_seed"] = each
+        return found
 
 
 def main() -> None:

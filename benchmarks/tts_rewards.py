@@ -14,29 +14,17 @@ not follow, the policy has found a weak spot.
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from result_file import write_result
 from training_runs import run_once, train_command
-from tts_listening import (
-    JUDGES,
-    Count,
-    TokenJudge,
-    by_sentence,
-    compare,
-    listen,
-    listen_side_by_side,
-    value,
-    word_errors,
-)
-from tts_table2 import MEASURES, tuned
+from tts_listening import Table, TokenJudge, listen, listen_side_by_side
+from tts_table2 import tuned
 
-from speechrl.report.environment import describe_environment
 from speechrl.report.writers import read_rows
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -131,42 +119,23 @@ def main() -> None:
     heard: dict[str, list[dict[str, Any]]] = {"base": [listen(BASE, base)]}
     for (name, _), folder in folders.items():
         heard.setdefault(name, []).append(listen(str(folder / "model"), folder / "heard"))
-    rows = []
+    table, rows = Table(heard), []
     for part in ("test", "hard"):
-        counters: dict[str, Count] = {judge: word_errors(judge) for judge in JUDGES}
-        counters |= {"token_cer": TokenJudge(), **{name: value(name) for name in MEASURES}}
-        sums = {
-            name: {
-                key: by_sentence(
-                    [count(run[part].rows) for run in runs], [row.id for row in runs[0][part].rows]
-                )
-                for key, count in counters.items()
-            }
-            for name, runs in heard.items()
-        }
         for name, runs in heard.items():
-            row: dict[str, Any] = {"system": name, "set": part, "training_seeds": len(runs)}
-            row |= {key: float(counts[:, 0].sum() / counts[:, 1].sum()) for key, counts in sums[name].items()}
+            row = table.row(name, part)
             if name != "base":
                 own = TokenJudge(systems[name].reward_model)
                 row["opinion_cer"] = _rate([own(run[part].rows) for run in runs])
                 row["opinion_cer_of_base"] = _rate([own(heard["base"][0][part].rows)])
-                row["against_base"] = {
-                    judge: compare(sums["base"][judge], sums[name][judge], rate=True) for judge in JUDGES
-                }
                 row["seconds"] = seconds_a_step(folders[name, chosen.seeds[0]])
             rows.append(row)
-    environment = describe_environment()
-    content = {
-        "command": " ".join(["python benchmarks/tts_rewards.py", *sys.argv[1:]]),
-        "commit": environment["commit"],
-        "machine": environment,
-        "seeds": chosen.seeds,
-        "steps": chosen.steps,
-        "rates": {name: tuned(system.method).rate for name, system in systems.items()},
-        "rows": rows,
-    }
-    chosen.out.write_text(json.dumps(content, indent=1) + "\n")
+    write_result(
+        chosen.out,
+        seeds=chosen.seeds,
+        steps=chosen.steps,
+        rates={name: tuned(system.method).rate for name, system in systems.items()},
+        rows=rows,
+    )
 
 
 def _rate(runs: list[list[tuple[float, float]]]) -> float:

@@ -12,15 +12,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from result_file import write_result
 from training_runs import run_once, train_command
 
-from speechrl.report.environment import describe_environment
 from speechrl.report.writers import read_rows
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -104,18 +103,14 @@ def main() -> None:
     with ThreadPoolExecutor(chosen.workers) as pool:
         list(pool.map(lambda m: run_once(command(m, folders[m], chosen), folders[m]), METHODS))
     found = {m: curves(folder) for m, folder in folders.items()}
-    environment = describe_environment()
-    content = {
-        "command": " ".join(["python benchmarks/tts_stability.py", *sys.argv[1:]]),
-        "commit": environment["commit"],
-        "machine": environment,
-        "seeds": [chosen.seed],
-        "rows": [
+    write_result(
+        chosen.out,
+        seeds=[chosen.seed],
+        rows=[
             {"method": m, "collapsed_at_step": collapsed_at(points), "points": points}
             for m, points in found.items()
         ],
-    }
-    chosen.out.write_text(json.dumps(content, indent=1) + "\n")
+    )
 
 
 if __name__ == "__main__":

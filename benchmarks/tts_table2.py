@@ -23,13 +23,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from result_file import write_result
 from training_runs import run_once, train_command
 from tts_listening import (
     JUDGES,
     PLAN,
     Count,
+    Table,
     TokenJudge,
-    by_sentence,
     compare,
     listen,
     listen_side_by_side,
@@ -37,7 +38,6 @@ from tts_listening import (
     word_errors,
 )
 
-from speechrl.report.environment import describe_environment
 from speechrl.report.writers import read_rows
 from speechrl.train.export import export_model
 
@@ -90,7 +90,6 @@ ORDER = [
     ("DiffRO R1", "both, filtered, R1"), ("both, unfiltered, R1", "both, filtered, R1"),
 ]  # fmt: skip
 """Pairs of which the paper finds the first worse than, or as good as, the second."""
-MEASURES = ("similarity", "quality", "log_f0_std", "no_stop", "tokens")
 KL_STEPS = 3
 """The distance from the base at a step is the mean over this many steps up to it."""
 CHECKPOINT_EVERY = 3
@@ -186,11 +185,15 @@ def tune(chosen: argparse.Namespace) -> None:
             (row for row in rows if row["method"] == m), key=lambda row: sum(row[judge] for judge in JUDGES)
         )
         best[m] = asdict(Pace(row["rate"], row["weight"]))
-    content = {
-        **_header(chosen), "seed": TUNE_SEED, "steps": chosen.steps, "sentences": TUNE_SENTENCES,
-        "base": _dev(BASE, chosen.work / "tune" / "base", measures), "rows": rows, "chosen": best,
-    }  # fmt: skip
-    TUNING.write_text(json.dumps(content, indent=1) + "\n")
+    write_result(
+        TUNING,
+        seed=TUNE_SEED,
+        steps=chosen.steps,
+        sentences=TUNE_SENTENCES,
+        base=_dev(BASE, chosen.work / "tune" / "base", measures),
+        rows=rows,
+        chosen=best,
+    )
 
 
 def tuned(method: str) -> Pace:
@@ -203,41 +206,6 @@ def _dev(model: str, out: Path, measures: dict[str, Count]) -> dict[str, float]:
     spoken = listen(model, out, seeds={"dev": [1]}, sentences=TUNE_SENTENCES)["dev"]
     sums = {name: np.array(count(spoken.rows)).sum(0) for name, count in measures.items()}
     return {name: float(above / below) for name, (above, below) in sums.items()}
-
-
-class Table:
-    """Rows of one comparison: what was heard of every system, training seeds together."""
-
-    def __init__(self, systems: dict[str, list[dict[str, Any]]]) -> None:
-        self._systems = systems
-        self._token_judge = TokenJudge()
-        self._counts: dict[tuple[str, str, str], np.ndarray] = {}
-
-    def counts(self, system: str, part: str, measure: str) -> np.ndarray:
-        """`by_sentence` of a measure on a set."""
-        key = (system, part, measure)
-        if key not in self._counts:
-            counters: dict[str, Count] = {judge: word_errors(judge) for judge in JUDGES}
-            counters |= {"token_cer": self._token_judge, **{name: value(name) for name in MEASURES}}
-            count = counters[measure]
-            runs = [heard[part].rows for heard in self._systems[system]]
-            self._counts[key] = by_sentence([count(rows) for rows in runs], [row.id for row in runs[0]])
-        return self._counts[key]
-
-    def row(self, system: str, part: str) -> dict[str, Any]:
-        """Numbers of a system on a set, spread over training seeds, and against the base."""
-        found: dict[str, Any] = {"system": system, "set": part, "training_seeds": len(self._systems[system])}
-        for measure in (*JUDGES, "token_cer", *MEASURES):
-            counts = self.counts(system, part, measure)
-            found[measure] = float(counts[:, 0].sum() / counts[:, 1].sum())
-            if system != "base":
-                rate = measure in JUDGES or measure in ("token_cer", "tokens")
-                found[f"{measure} against base"] = compare(
-                    self.counts("base", part, measure), counts, rate=rate
-                )
-        each = [heard[part].to_json(100, 1)["judge_wer"] for heard in self._systems[system]]
-        found["judge_wer_by_training_seed"] = each
-        return found
 
 
 def main() -> None:
@@ -302,32 +270,17 @@ def main() -> None:
             for worse, better in ORDER
             for judge in (*JUDGES, "token_cer")
         ]  # fmt: skip
-    content = {
-        **_header(chosen),
-        "seeds": chosen.seeds,
-        "steps": chosen.steps,
-        "sampling_seeds": PLAN,
-        "tuned": {m: asdict(pace) for m, pace in paces.items()},
-        "equal_distance_kl": target,
-        "steps_to_equal_distance": {job.folder.name: step for job, step in steps.items()},
-        "rows": rows,
-        "order": order,
-    }
-    chosen.out.write_text(json.dumps(content, indent=1) + "\n")
-
-
-def _header(chosen: argparse.Namespace) -> dict[str, Any]:
-    environment = describe_environment()
-    command = [
-        "python benchmarks/tts_table2.py",
-        *(["--tune"] if chosen.tune else []),
-        f"--steps {chosen.steps}",
-    ]
-    return {
-        "command": " ".join(command),
-        "commit": environment["commit"],
-        "machine": environment,
-    }
+    write_result(
+        chosen.out,
+        seeds=chosen.seeds,
+        steps=chosen.steps,
+        sampling_seeds=PLAN,
+        tuned={m: asdict(pace) for m, pace in paces.items()},
+        equal_distance_kl=target,
+        steps_to_equal_distance={job.folder.name: step for job, step in steps.items()},
+        rows=rows,
+        order=order,
+    )
 
 
 def _slug(method: str) -> str:

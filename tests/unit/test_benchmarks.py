@@ -29,6 +29,18 @@ def stability(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 
 @pytest.fixture
+def table(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    return importlib.import_module("tts_table2")
+
+
+@pytest.fixture
+def result_file(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    return importlib.import_module("result_file")
+
+
+@pytest.fixture
 def runs(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     monkeypatch.syspath_prepend(BENCHMARKS)
     return importlib.import_module("training_runs")
@@ -61,6 +73,34 @@ def test_curves_have_gaps_where_nothing_could_be_measured(stability: ModuleType,
     assert [point["log_f0_std"] for point in points] == [0.2, None, None, 0.2]
     assert points[-1]["similarity"] is None
     assert stability.collapsed_at(points) == 100
+
+
+def test_equal_distance_is_that_of_the_method_that_moved_least(table: ModuleType, tmp_path: Path) -> None:
+    def job(method: str, seed: int, speed: float) -> object:
+        folder = tmp_path / f"{method}-{seed}"
+        folder.mkdir()
+        # The distance a step shows is the one its rollouts had: before its update.
+        kl = [{"step": step, "kl": speed * (step - 1)} for step in range(1, 31)]
+        (folder / "metrics.jsonl").write_text("".join(json.dumps(one) + "\n" for one in kl))
+        return table.Job(method, seed, 30, table.Pace(1e-4), folder)
+
+    speeds = {method: 0.02 for method in table.METHODS} | {"GRPO R1": 0.01}
+    jobs = [job(method, seed, speed) for method, speed in speeds.items() for seed in (1, 2)]
+    target, steps = table.equal_distance(jobs)
+    assert target == pytest.approx(0.01 * 28)  # the mean of steps 28, 29 and 30
+    for one in jobs:
+        assert steps[one] == (27 if one.method == "GRPO R1" else 15)
+
+
+def test_a_result_tells_its_command_and_not_where_folders_lay(
+    result_file: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("sys.argv", ["/somewhere/tts_table2.py", "--work", "/home/me/runs", "--steps", "30"])
+    result_file.write_result(tmp_path / "results" / "one.json", seeds=[1, 2])
+    content = json.loads((tmp_path / "results" / "one.json").read_text())
+    assert content["command"] == "python benchmarks/tts_table2.py --work DIR --steps 30"
+    assert content["seeds"] == [1, 2]
+    assert {"commit", "machine"} <= set(content)
 
 
 def test_a_run_is_made_once_goes_on_and_keeps_the_log_of_its_crash(runs: ModuleType, tmp_path: Path) -> None:

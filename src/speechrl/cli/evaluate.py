@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 import typer
 
@@ -70,9 +69,8 @@ def evaluate_command(
     """
     import torch
 
-    from speechrl.config.schema import EvaluationConfig
+    from speechrl.config.schema import EvaluationConfig, Measure
     from speechrl.evaluate.dispatch import evaluate_model
-    from speechrl.evaluate.ears import load_ears
     from speechrl.evaluate.results import assemble
     from speechrl.evaluate.sets import load_sets
     from speechrl.models.load import load_model
@@ -93,18 +91,14 @@ def evaluate_command(
         "vocoder": vocoder,
         "seeds": seeds,
         "judges": judges,
+        "measures": list(get_args(Measure)) if dnsmos else None,
     }
     config = EvaluationConfig.model_validate(
         {key: value for key, value in options.items() if value is not None}
     )
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    with ExitStack() as stack:
-        ears = None
-        if loaded.task == "tts":
-            measures = [*config.measures, "dnsmos"] if dnsmos else config.measures
-            ears = stack.enter_context(load_ears(config.judges, measures=measures))
-        keep = None if output is None else _keeper(output)
-        evaluation = evaluate_model(loaded, prompts, config, device, ears=ears, keep=keep)
+    keep = None if output is None else _keeper(output)
+    evaluation = evaluate_model(loaded, prompts, config, device, keep=keep)
     found = assemble(None, evaluation, config.bootstrap)
     if output is not None:
         evaluation.write(output)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, assert_never, get_args
 
+from speechrl.config.schema import Measure
 from speechrl.rewards.forms import BatchReward
 from speechrl.rewards.tts_judges import PitchSpread, Quality, RecogniserAccuracy, VoiceSimilarity
 from speechrl.rewards.verdict import Verdict
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from speechrl.rewards.scorers import Window
     from speechrl.types import Output, Precision, Prompt
 
-MEASURES = ("similarity", "quality", "dnsmos", "log_f0_std")
+MEASURES: tuple[Measure, ...] = get_args(Measure)
 """What is measured beside the words, by name in the rows."""
 JUDGE_TIMEOUT_S = 600.0
 """For a batch, on whatever core is left; who takes longer has not judged it."""
@@ -59,16 +60,16 @@ class Ears:
 def load_ears(
     judges: Sequence[str],
     *,
+    measures: Sequence[Measure],
     window: Window = "full",
-    measures: Sequence[str] = MEASURES,
     precision: Precision = "fp32",
 ) -> Ears:
     """The recognisers of these names, each in a process of its own with a time-out, and the scorers.
 
     Args:
         judges: See `rewards.scorers.recogniser.load_recogniser_judge`.
+        measures: What scorers measure.
         window: How much of the silence behind a clip a Whisper is shown.
-        measures: Of `MEASURES`.
         precision: Of DistillMOS, which takes the longest of all.
 
     Raises:
@@ -93,7 +94,7 @@ def _judge(recogniser: str, window: Window) -> Scorer:
     return WorkerReward(target, options, JUDGE_TIMEOUT_S, form="batch")
 
 
-def _scorer(measure: str, precision: Precision) -> Judge:
+def _scorer(measure: Measure, precision: Precision) -> Judge:
     match measure:
         case "similarity":
             return VoiceSimilarity()
@@ -103,7 +104,7 @@ def _scorer(measure: str, precision: Precision) -> Judge:
             return _Metric(Quality(model="dnsmos"), "dnsmos")
         case "log_f0_std":
             return _Metric(PitchSpread(), "log_f0_std")
-    raise ValueError(f"no measure {measure!r}; there are {', '.join(MEASURES)}")
+    assert_never(measure)
 
 
 class _Metric:

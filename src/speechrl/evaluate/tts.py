@@ -76,7 +76,7 @@ def evaluate_model(
     with ExitStack() as stack:
         if ears is None:
             ears = stack.enter_context(
-                load_ears(config.judges, window=config.window, measures=config.measures, precision=precision)
+                load_ears(config.judges, measures=config.measures, window=config.window, precision=precision)
             )
         engine = TorchEngine(model.language_model, params, device, dtype)
         render = Renderer(model, config.vocoder, device)

@@ -28,8 +28,8 @@ def toy(monkeypatch):
     asked = []
     monkeypatch.setattr("speechrl.models.load.load_model", lambda path: ToySynthesiser())
     monkeypatch.setattr(
-        "speechrl.evaluate.ears.load_ears",
-        lambda judges, measures: asked.append((list(judges), list(measures))) or toy_ears(),
+        "speechrl.evaluate.tts.load_ears",
+        lambda judges, *, measures, **_: asked.append((list(judges), list(measures))) or toy_ears(),
     )
     return asked
 
@@ -60,7 +60,7 @@ def test_its_table_has_a_column_for_each_judge(speechrl, manifest, toy) -> None:
     assert "WER, perfect" in head
     assert "tokens per character" in head
     assert [row.split()[0] for row in rows] == ["sentences", "again"]
-    assert toy == [(["whisper-tiny.en"], ["similarity", "quality", "log_f0_std", "dnsmos"])]
+    assert toy == [(["whisper-tiny.en"], ["similarity", "quality", "dnsmos", "log_f0_std"])]
 
 
 @pytest.mark.parametrize(

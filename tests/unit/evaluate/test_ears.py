@@ -52,7 +52,7 @@ def test_a_judge_that_cannot_be_loaded_takes_the_others_with_it(monkeypatch):
 
     monkeypatch.setattr(ears, "_judge", load)
     with pytest.raises(ModelError, match="unknown"):
-        ears.load_ears(["one", "unknown", "two"], window="short")
+        ears.load_ears(["one", "unknown", "two"], measures=[], window="short")
     assert sorted(diary) == ["close one", "close two"]
 
 
