@@ -169,33 +169,38 @@ class Table:
 
     def __init__(self, systems: dict[str, list[dict[str, Any]]]) -> None:
         self._systems = systems
-        self._token_judge = TokenJudge()
-        self._counts: dict[tuple[str, str, str], np.ndarray] = {}
+        self._counters: dict[str, Count] = {judge: word_errors(judge) for judge in JUDGES}
+        self._counters |= {"token_cer": TokenJudge(), **{name: value(name) for name in MEASURES}}
+        self._runs: dict[tuple[str, str, str], list[list[tuple[float, float]]]] = {}
+
+    def runs(self, system: str, part: str, measure: str) -> list[list[tuple[float, float]]]:
+        """What a measure counts in each row of a set, by training seed."""
+        key = (system, part, measure)
+        if key not in self._runs:
+            count = self._counters[measure]
+            self._runs[key] = [count(heard[part].rows) for heard in self._systems[system]]
+        return self._runs[key]
 
     def counts(self, system: str, part: str, measure: str) -> np.ndarray:
         """`by_sentence` of a measure on a set."""
-        key = (system, part, measure)
-        if key not in self._counts:
-            counters: dict[str, Count] = {judge: word_errors(judge) for judge in JUDGES}
-            counters |= {"token_cer": self._token_judge, **{name: value(name) for name in MEASURES}}
-            count = counters[measure]
-            runs = [heard[part].rows for heard in self._systems[system]]
-            self._counts[key] = by_sentence([count(rows) for rows in runs], [row.id for row in runs[0]])
-        return self._counts[key]
+        ids = [row.id for row in self._systems[system][0][part].rows]
+        return by_sentence(self.runs(system, part, measure), ids)
 
     def row(self, system: str, part: str) -> dict[str, Any]:
-        """Numbers of a system on a set, spread over training seeds, and against the base."""
+        """Numbers of a system on a set, by training seed, and against the base; None where nobody measured."""
         found: dict[str, Any] = {"system": system, "set": part, "training_seeds": len(self._systems[system])}
         for measure in (*JUDGES, "token_cer", *MEASURES):
-            counts = self.counts(system, part, measure)
-            found[measure] = float(counts[:, 0].sum() / counts[:, 1].sum())
+            runs = self.runs(system, part, measure)
+            if not any(below for run in runs for _, below in run):
+                found[measure] = None
+                continue
+            each = [_mean(run) for run in runs]
+            found[measure] = {"mean": float(np.mean(each)), "by_training_seed": each}
             if system != "base":
                 rate = measure in JUDGES or measure in ("token_cer", "tokens")
-                found[f"{measure} against base"] = compare(
-                    self.counts("base", part, measure), counts, rate=rate
+                found[measure]["against_base"] = compare(
+                    self.counts("base", part, measure), self.counts(system, part, measure), rate=rate
                 )
-        each = [heard[part].to_json(100, 1)["judge_wer"] for heard in self._systems[system]]
-        found["judge_wer_by_training_seed"] = each
         return found
 
 
@@ -215,16 +220,14 @@ def main() -> None:
     token_judge = TokenJudge()
     for name, spoken in heard.items():
         counts = {judge: word_errors(judge) for judge in JUDGES} | {"token CER": token_judge}
-        rates = {}
-        for key, count in counts.items():
-            sums = np.array(count(spoken.rows)).sum(0)
-            rates[key] = f"{sums[0] / sums[1]:.1%}"
-        print(name, rates, {measure: _mean(value(measure)(spoken.rows)) for measure in ("no_stop", "tokens")})
+        rates = {key: f"{_mean(count(spoken.rows)):.1%}" for key, count in counts.items()}
+        others = {measure: round(_mean(value(measure)(spoken.rows)), 3) for measure in ("no_stop", "tokens")}
+        print(name, rates, others)
 
 
 def _mean(pairs: Sequence[tuple[float, float]]) -> float:
     above, below = np.array(pairs).sum(0)
-    return round(float(above / below), 3)
+    return float(above / below)
 
 
 if __name__ == "__main__":

@@ -37,6 +37,7 @@ from tts_listening import (
     value,
     word_errors,
 )
+from tts_table2_page import page
 
 from speechrl.report.writers import read_rows
 from speechrl.train.export import export_model
@@ -224,7 +225,13 @@ def main() -> None:
     parser.add_argument(
         "--equal-steps-only", action="store_true", help="leave the second comparison for later"
     )
+    parser.add_argument(
+        "--page", action="store_true", help="only print the tables of the result that is there"
+    )
     chosen = parser.parse_args()
+    if chosen.page:
+        print(page(json.loads(chosen.out.read_text())))
+        return
     if chosen.tune:
         tune(chosen)
         return

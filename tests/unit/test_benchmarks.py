@@ -11,7 +11,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from speechrl.evaluate.tts_results import Heard, SpokenRow
+from speechrl.evaluate.tts_results import Heard, SpokenRow, SpokenSet
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
@@ -32,6 +32,12 @@ def stability(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 def table(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     monkeypatch.syspath_prepend(BENCHMARKS)
     return importlib.import_module("tts_table2")
+
+
+@pytest.fixture
+def table_page(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    return importlib.import_module("tts_table2_page")
 
 
 @pytest.fixture
@@ -60,6 +66,47 @@ def test_a_sentence_that_a_judge_failed_on_is_in_neither_system(listening: Modul
     first, second = (listening.by_sentence([count(rows)], ids) for rows in (before, after))
     np.testing.assert_array_equal(second[:2], [[1, 10], [2, 20]])
     assert listening.compare(first, second, rate=True)["relative_change"] == pytest.approx(-0.5)
+
+
+def test_tables_tell_what_was_measured_and_leave_the_rest_out(
+    listening: ModuleType, table_page: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def heard(errors: int, tokens: int) -> dict[str, SpokenSet]:
+        rows = tuple(
+            replace(row(name, seed, errors), tokens=tokens, similarity=0.9, log_f0_std=0.1)
+            for name in "abcd"
+            for seed in (1, 2)
+        )
+        return {"test": SpokenSet(rows), "hard": SpokenSet(rows)}
+
+    monkeypatch.setattr(listening, "JUDGES", ("judge",))
+    monkeypatch.setattr(table_page, "PERCENT", ("judge", "token_cer"))
+    monkeypatch.setattr(table_page, "TITLES", {"judge": "WER"} | table_page.TITLES)
+    monkeypatch.setattr(listening, "TokenJudge", lambda: lambda rows: [(1.0, 4.0)] * len(rows))
+    systems = {"base": [heard(4, 20)], "better": [heard(2, 20), heard(1, 22)]}
+    compared = listening.Table(systems)
+    rows = [
+        {"comparison": "equal steps", **compared.row(name, part)}
+        for name in systems
+        for part in ("test", "hard")
+    ]
+    assert rows[2]["judge"]["by_training_seed"] == [0.2, 0.1]
+    assert rows[2]["judge"]["against_base"]["relative_change"] == pytest.approx(-0.625)
+    assert rows[2]["quality"] is None
+    change = listening.compare(
+        compared.counts("base", "test", "judge"), compared.counts("better", "test", "judge"), rate=True
+    )
+    names = {"comparison": "equal steps", "worse_in_the_paper": "base", "better_in_the_paper": "better"}
+    order = [{**names, "judge": judge, **change} for judge in ("judge", "token_cer")]
+    text = table_page.page({"rows": rows, "order": order})
+    assert "DistillMOS" not in text
+    line = next(line for line in text.splitlines() if line.startswith("| better |"))
+    titles = text.splitlines()[2].strip("|").split("|")
+    cells = {key.strip(): cell.strip() for key, cell in zip(titles, line.strip("|").split("|"), strict=True)}
+    assert cells["WER"] == "**15.0 (10.0–20.0)**"
+    assert cells["length"] == "**1.050 (1.000–1.100)**"
+    assert cells["similarity"] == "0.900 (0.900–0.900)"
+    assert "| better against base | -62.5% [-62.5%, -62.5%] |" in text
 
 
 def test_curves_have_gaps_where_nothing_could_be_measured(stability: ModuleType, tmp_path: Path) -> None:
