@@ -33,8 +33,8 @@ def read_manifest(path: str | Path, language: str = "en", *, labelled: bool = Tr
         labelled: Whether items need a text, see `rows.read_rows`.
 
     Returns:
-        Cuts with one supervision each (text, language, `custom["keywords"]`); a CutSet keeps its own. Only the headers
-        of audio files are read.
+        Cuts with one supervision each (text, language, `custom["keywords"]`, and `custom["licence"]` if the row has
+        one); a CutSet keeps its own. Only the headers of audio files are read.
 
     Raises:
         DataError: The first row that cannot be used, with field, reason and mend; `speechrl data check` lists them all.
@@ -110,7 +110,9 @@ def to_cut(row: Row) -> Cut | Problem:
     recording = Recording(
         str(row.audio), [source], sampling_rate=rate_hz, num_samples=samples, duration=length_s
     )
-    custom = {"keywords": list(row.keywords)}
+    custom: dict[str, Any] = {"keywords": list(row.keywords)}
+    if row.licence:
+        custom["licence"] = row.licence
     said = SupervisionSegment(row.id, recording.id, 0.0, duration_s, 0, row.text, row.language, custom=custom)
     return MonoCut(row.id, row.start_s, duration_s, 0, supervisions=[said], recording=recording)
 

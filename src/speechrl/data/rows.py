@@ -7,6 +7,8 @@
 | lhotse CutSet | key `supervisions` or `type` | what `CutSet.to_file` wrote |
 | Kaldi folder | a folder with `wav.scp` | `wav.scp`, `text`, `segments`? |
 
+JSONL rows of both kinds may have a `licence`.
+
 Nothing here runs a command or opens an address: a shell pipe in `wav.scp` and a `command` or `url` source in a CutSet
 are refused.
 """
@@ -50,6 +52,7 @@ class Row:
         keywords: Words or phrases that matter most.
         start_s: Where the item begins in the file.
         duration_s: Length, or None for "to the end of the file".
+        licence: What it may be used under, if the row says so.
         cut: The item of a CutSet, as a dictionary with absolute paths.
     """
 
@@ -61,6 +64,7 @@ class Row:
     keywords: tuple[str, ...] = ()
     start_s: float = 0.0
     duration_s: float | None = None
+    licence: str = ""
     cut: Mapping[str, Any] | None = None
 
 
@@ -196,6 +200,7 @@ def _from_item(
     audio, text = item.get(names["audio"]), item.get("text")
     spoken = item.get(names["language"], language)
     keywords = item.get("keywords", [])
+    licence = item.get("licence") or item.get("license") or ""
     times = {key: item[key] for key in (names["start"], "duration") if item.get(key) is not None}
     if not isinstance(audio, str) or not audio:
         return Problem(number, name, names["audio"], "missing or not text", "give the path of an audio file")
@@ -205,6 +210,8 @@ def _from_item(
         return Problem(number, name, names["language"], "not a language code", 'write a code such as "en"')
     if not _are_words(keywords):
         return Problem(number, name, "keywords", "not a list of words", 'write ["one", "two words"]')
+    if not isinstance(licence, str):
+        return Problem(number, name, "licence", "not text", 'write a name such as "CC-BY-4.0"')
     for key, value in times.items():
         if (
             isinstance(value, bool)
@@ -224,6 +231,7 @@ def _from_item(
         tuple(keywords),
         float(times.get(names["start"], 0.0)),
         float(times["duration"]) if "duration" in times else None,
+        licence,
     )
 
 

@@ -13,6 +13,7 @@ from speechrl.data.rows import Problem, read_rows
 from speechrl.errors import DataError
 from speechrl.text.hard import RULES, hardness
 from speechrl.text.normalise import normalise
+from speechrl.text.overlap import HeldOutTexts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -57,7 +58,8 @@ def choose_texts(
         each: Most texts of one kind.
         seed: Of the draws.
         language: ISO 639-1 code.
-        without: Texts that may not be chosen, such as those of test sets.
+        without: Texts that may not be chosen, such as those of test sets, nor what says the same
+            (`text.overlap.HeldOutTexts`).
 
     Raises:
         DataError: An unknown kind.
@@ -66,14 +68,15 @@ def choose_texts(
     if unknown or not kinds:
         asked = f"unknown kind {unknown[0]!r}" if unknown else "no kind is asked for"
         raise DataError(f"{asked}; known: {', '.join(RULES)}")
-    taken = {normalise(text, language) for text in without}
+    held_out = HeldOutTexts((text, language) for text in without)
+    taken: set[str] = set()
     found: list[tuple[str, Mapping[str, float]]] = []
     for text in pool:
         normal = normalise(text, language)
         if normal and normal not in taken and len(text.split()) <= MAX_WORDS:
             taken.add(normal)
             scores = hardness(text, language)
-            if any(kind in scores for kind in kinds):
+            if any(kind in scores for kind in kinds) and not held_out.find(text, language):
                 found.append((text, scores))
     random.Random(seed).shuffle(found)
     sizes = Counter(kind for _, scores in found for kind in scores if kind in kinds)

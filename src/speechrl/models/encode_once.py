@@ -23,8 +23,8 @@ class EncodeOnce:
     """Any speech LLM, with the work of its frozen encoder remembered.
 
     The encoder does not learn, so a context is good for the whole run: later epochs, and the evaluation after training,
-    take it from host memory. Items are told apart by id, text and audio. Once `max_bytes` are held, further items are
-    encoded each time.
+    take it from host memory. Items are told apart by id and audio, for synthesis also by text. Once `max_bytes` are
+    held, further items are encoded each time.
 
     Each item is encoded on its own. In a batch its neighbours would change its rounding, and a resumed run, whose
     memory is empty, would then differ from an uninterrupted one.
@@ -108,7 +108,9 @@ class EncodeOnce:
 
 
 def _key(prompt: Prompt) -> tuple[str, str, int]:
-    return prompt.id, prompt.text, 0 if prompt.audio is None else zlib.crc32(prompt.audio.tobytes())
+    # A recogniser does not see the text: correcting a label makes no new context.
+    text = "" if prompt.task == "asr" else prompt.text
+    return prompt.id, text, 0 if prompt.audio is None else zlib.crc32(prompt.audio.tobytes())
 
 
 def _bytes(context: Context) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from pathlib import Path
@@ -35,8 +36,8 @@ def ask_judges(
 ) -> dict[str, dict[str, str]]:
     """What each judge takes each utterance for.
 
-    Recognisers leave shards in `folder/judges/NAME-LANGUAGE/`, and are loaded only where one is missing; a multilingual
-    one is loaded for each language in turn.
+    Recognisers leave shards in `folder/judges/NAME-LANGUAGE-SETTINGS/`, and are loaded only where one is missing; a
+    multilingual one is loaded for each language in turn. Of one that is a folder, its files are among the settings.
 
     Args:
         items: The pool.
@@ -62,7 +63,7 @@ def ask_judges(
         asked = [item for item in items if judge.languages is None or item.language in judge.languages]
         for language in dict.fromkeys(item.language for item in asked):
             part = [item for item in asked if item.language == language]
-            shards = Shards(folder / "judges" / re.sub(r"[^\w.+-]+", "_", f"{judge.name}-{language}"))
+            shards = Shards(folder / "judges" / _place(judge.name, language, config.window))
             missing = [item for item in part if item.key not in shards.rows]
             if missing:
                 recogniser = load(judge.name, window=config.window, language=language)
@@ -75,6 +76,14 @@ def ask_judges(
             if item.cut.id in texts:
                 opinions[item.key][name] = texts[item.cut.id]
     return opinions
+
+
+def _place(name: str, language: str, window: str) -> str:
+    """A folder name for what a recogniser says with these settings."""
+    files = sorted(path for path in Path(name).expanduser().rglob("*") if path.is_file())
+    stats = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
+    settings = hashlib.sha256(repr((name, window, stats)).encode()).hexdigest()[:8]
+    return re.sub(r"[^\w.+-]+", "_", f"{name}-{language}-{settings}")
 
 
 def read_hypotheses(path: Path) -> dict[str, str]:

@@ -36,8 +36,14 @@ def test_the_seed_decides_among_equals() -> None:
 
 
 def test_held_out_texts_are_not_chosen_whatever_their_form() -> None:
-    chosen = choose_texts(POOL, ["digits"], 9, without=["CALL 555 0199!!"])
+    chosen = choose_texts(
+        [*POOL, "Please call 555 0199 4 1 now."],
+        ["digits"],
+        9,
+        without=["CALL 555 0199!!", "please call 555 0199 4 2 now"],
+    )
     assert "Call 555 0199." not in {item.text for item in chosen}
+    assert "Please call 555 0199 4 1 now." not in {item.text for item in chosen}  # one word away
     assert "Call 42 77." in {item.text for item in chosen}
 
 

@@ -55,11 +55,14 @@ def test_a_context_does_not_depend_on_what_was_encoded_before() -> None:
     assert torch.equal(remembered.embeddings_TD, anew.embeddings_TD)
 
 
-def test_other_audio_or_text_under_the_same_id_is_another_item() -> None:
+def test_other_audio_under_the_same_id_is_another_item_and_so_is_other_text_to_speak() -> None:
     model = Counting()
     once = EncodeOnce(model)
-    once.encode([prompt("a"), prompt("a", level=0.5), prompt("a", text="two")])
-    assert encoded(model) == ["a", "a", "a"]
+    once.encode([prompt("a"), prompt("a", level=0.5), prompt("a", text="a corrected label")])
+    assert encoded(model) == ["a", "a"]
+    spoken = [replace(prompt("a", text=text), task="tts") for text in ("one", "two")]
+    once.encode(spoken)
+    assert encoded(model) == ["a", "a", "a", "a"]
 
 
 def test_beyond_its_memory_it_encodes_each_time() -> None:

@@ -73,6 +73,9 @@ def test_a_licence_comes_from_the_folder_or_is_unknown(tmp_path: Path) -> None:
     known, unknown = manifest(tmp_path / "x", "m.jsonl", ["a"]), manifest(tmp_path / "y", "m.jsonl", ["b"])
     (tmp_path / "x" / "LICENSE").write_text("\nMIT License\n\nPermission is ...\n")
     assert [item.licence.name for item in read_pool([known, unknown])] == ["MIT License", "unknown"]
+    row = json.loads(Path(unknown).read_text())
+    Path(unknown).write_text(json.dumps(row | {"licence": "CC-BY-4.0"}))
+    assert read_pool([unknown])[0].licence.name == "CC-BY-4.0"
 
 
 def test_separators_inside_a_text_break_no_row(tmp_path: Path) -> None:

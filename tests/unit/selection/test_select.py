@@ -234,6 +234,9 @@ def test_judges_are_asked_once_and_label_a_pool_without_labels(tmp_path: Path) -
     found = Chooser()(config, pool, tmp_path / "out", load_judge=lambda name, **options: echo)
     assert echo.clips == SIZE
     Chooser()(config, pool, tmp_path / "out", load_judge=lambda name, **options: pytest.fail("asked again"))
+    other = rules(judges=judges | {"window": "short"}, labels="judges")
+    Chooser()(other, pool, tmp_path / "out", load_judge=lambda name, **options: echo)
+    assert echo.clips == 2 * SIZE
     assert {one.verdict for one in found.utterances} <= {"hard", "easy", "unjudged"}
     assert sorted(found.dropped.values()) == ["no_reference"] * 2
     cuts = read_manifest(tmp_path / "out" / "subsets" / "every.jsonl")
