@@ -7,7 +7,8 @@
 The first makes the human speech, the second a recogniser around the multilingual Whisper base, the third writes
 `benchmarks/results/asr_second_language.json`: data chosen from the train split by the rules of the study, then GRPO
 with the rewards of a row (`--row`, as in `asr_study.py`) and, as control, supervised training continued on the same
-data, from the same start for as many steps. The work goes on where it was interrupted.
+data, from the same start for as many steps. The work goes on where it was interrupted, and the result holds every run
+that is finished.
 
     python benchmarks/asr_second_language.py --page
 
@@ -18,7 +19,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,19 +29,15 @@ from asr_study import (
     ROOT,
     ROWS,
     SETS,
-    START,
+    UNSUPPORTED,
     Recipe,
     Study,
-    claim,
+    choose_data,
     composition,
-    folder_of,
-    report,
-    rows_of,
-    train_all,
+    train_and_write,
 )
+from asr_study_folder import START, finished, folder_of, report, rows_of
 from asr_study_table import Column, compare, line, page
-from result_file import write_result
-from training_runs import run_once
 
 if TYPE_CHECKING:
     from speechrl.evaluate.results import Row
@@ -87,7 +84,15 @@ class OtherLanguage(Study):
     @property
     def recipes(self) -> dict[str, Recipe]:
         """What is trained: the row, and its control."""
-        return {self.row: ROWS[self.row], SFT: Recipe(ROWS[self.row].data, (R1,), "sft")}
+        row = ROWS[self.row]
+        terms = tuple(self._own_listener(term) for term in row.terms)
+        return {self.row: replace(row, terms=terms), SFT: Recipe(row.data, (R1,), "sft")}
+
+    def _own_listener(self, term: dict[str, Any]) -> dict[str, Any]:
+        """A term, heard by the start where it needs a listener: the one that ships hears English."""
+        if term["name"] != UNSUPPORTED["name"]:
+            return term
+        return {**term, "options": {**term.get("options", {}), "model": self.start}}
 
 
 def main() -> None:
@@ -116,33 +121,28 @@ def main() -> None:
         print(page(json.loads(chosen.out.read_text())))
         return
     study = OtherLanguage(chosen.model, chosen.data, chosen.split, chosen.steps, chosen.row)
-    work = chosen.work
-    claim(work, study)
-    run_once(study.selection(work / "data"), work / "data", result="card.json", resumable=False)
-    train_all(study, study.recipes, chosen.seeds, work, chosen.workers)
-    write_result(
-        chosen.out,
-        seeds=chosen.seeds,
-        settings=asdict(study),
-        **collect(study, work, chosen.seeds),
-    )
+    choose_data(study, study.recipes, chosen.work)
+    train_and_write(study, study.recipes, chosen, lambda: collect(study, chosen.work, chosen.seeds))
 
 
 def collect(study: OtherLanguage, work: Path, seeds: list[int]) -> dict[str, Any]:
-    """Every run, the table, the row against its control, and what they practised on."""
-    runs = {name: [rows_of(folder_of(work, name, seed)) for seed in seeds] for name in study.recipes}
-    start = [rows_of(folder_of(work, START, 0))]
-    pair = {column.title: compare(runs[SFT], runs[study.row], column) for column in COLUMNS}
-    reports = [report(work, name, seed, study.recipes) for name in runs for seed in seeds]
-    practised = composition(work / "data")[ROWS[study.row].data]
+    """Every finished run, the table, the row against its control, and what they practised on."""
+    done = finished(work, study.recipes, seeds)
+    runs = {name: [rows_of(folder_of(work, name, seed)) for seed in found] for name, found in done.items()}
+    start = runs.pop(START, None)
+    pairs = []
+    if len(runs) == len(study.recipes):
+        pair = {column.title: compare(runs[SFT], runs[study.row], column) for column in COLUMNS}
+        pairs.append({"row": study.row, "against": SFT, "columns": pair})
+    data = ROWS[study.row].data
     return {
-        "rows": [report(work, START, 0), *reports],
+        "rows": [report(work, name, seed, study.recipes) for name, found in done.items() for seed in found],
         "summary": [
-            line(START, start, None, COLUMNS),
+            *([line(START, start, None, COLUMNS)] if start else []),
             *(line(name, system, start, COLUMNS) for name, system in runs.items()),
         ],
-        "pairs": [{"row": study.row, "against": SFT, "columns": pair}],
-        "data": {ROWS[study.row].data: practised},
+        "pairs": pairs,
+        "data": {data: composition(work / "data")[data]},
     }
 
 

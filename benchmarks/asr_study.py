@@ -6,7 +6,11 @@ writes `benchmarks/results/asr_study.json`. First `speechrl data select` chooses
 human train split as it is, joined to long audio, in noise, and clips in which nobody speaks (`asr_study_data.yaml` has
 the rules). Then every row trains from the same start for as many steps: the data rows with the rewards R1 (1 - WER) and
 R2 (hallucination), the reward rows on the mixed set. Every run is one `speechrl train` whose folder is kept under
-`--work`, so the study goes on where it was interrupted, and the result holds every run that is finished.
+`--work`, so the study goes on where it was interrupted. The result holds every run that is finished, also when others
+failed (they are named at the end, with their logs) or after Ctrl-C.
+
+`mixed, R1+R2+R4` equals `mixed, R1+R2` bit for bit as long as R4, the reward for the right language, never fires; the
+starter answers 0.5 % of short prompts in another language.
 
     python benchmarks/asr_study.py --page
 
@@ -16,23 +20,24 @@ prints the tables of the result. Rules, sets and steps are not to be chosen on t
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import sys
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import yaml
+from asr_study_folder import NOTE, START, claim, finished, folder_of, refuse_another, report, rows_of
 from asr_study_table import COLUMNS, compare, line, page
 from result_file import write_result
-from training_runs import run_once, train_command
+from training_runs import run_all, run_once, train_command
 
-from speechrl.evaluate.results import Row, read_evaluation
 from speechrl.report.writers import read_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIG = ROOT / "benchmarks" / "asr_study.yaml"
@@ -52,7 +57,7 @@ R2 = {"name": "hallucination", "options": {"min_run": 2}}
 R3 = {"name": "keywords", "weight": 0.5}
 R4 = {"name": "language"}
 # In the place of R2, without the reference: what the CTC head of the frozen starter does not hear.
-UNSUPPORTED = {"name": "unsupported", "timeout_s": 600.0}
+UNSUPPORTED = {"name": "unsupported"}
 
 
 @dataclass(frozen=True)
@@ -64,7 +69,7 @@ class Recipe:
     algorithm: str = "grpo"
 
 
-MIXED, START, SFT = "mixed, R1+R2", "start", "mixed, SFT continued"
+MIXED, SFT = "mixed, R1+R2", "mixed, SFT continued"
 ROWS = {
     "D0": Recipe("random", (R1, R2)),
     "D1": Recipe("hard", (R1, R2)),
@@ -137,6 +142,14 @@ class Study:
         }
         return self._train(folder, settings)
 
+    def identity(self, recipes: Mapping[str, Recipe]) -> dict[str, Any]:
+        """All that decides what is chosen, trained and measured; of files what they say, whatever their comments."""
+        files = {path.name: yaml.safe_load(path.read_text()) for path in (RULES, CONFIG)}
+        digests = {name: hashlib.sha256(repr(says).encode()).hexdigest()[:12] for name, says in files.items()}
+        rows = {row: asdict(recipe) | {"rate": RATES[recipe.algorithm]} for row, recipe in recipes.items()}
+        identity = {**asdict(self), "sets": self.sets, "pool": POOL, **digests, "rows": rows}
+        return dict(json.loads(json.dumps(identity)))
+
     def _train(self, folder: Path, settings: dict[str, Any]) -> list[str]:
         settings |= {"output": str(folder), "model.path": self.start, "evaluation.sets": self.sets}
         return train_command(CONFIG, settings)
@@ -170,52 +183,83 @@ def main() -> None:
         print(page(json.loads(chosen.out.read_text())))
         return
     study = Study(chosen.start, chosen.data, chosen.split, chosen.steps)
-    work = chosen.work
-    claim(work, study)
+    choose_data(study, ROWS, chosen.work)
+    recipes = {row: ROWS[row] for row in chosen.rows}
+    train_and_write(study, recipes, chosen, lambda: collect(chosen.work, chosen.seeds))
+
+
+def choose_data(study: Study, recipes: Mapping[str, Recipe], work: Path) -> None:
+    """Choose the subsets, see that they fit, and only then note whose folder it is.
+
+    Until it is noted, every call chooses anew: rules are mended meanwhile, and what was heard is not heard again.
+    """
     card = work / "data" / "card.json"
-    run_once(study.selection(work / "data"), work / "data", result="card.json", resumable=False)
-    check_sizes(json.loads(card.read_text())["subsets"])
-    train_all(study, {row: ROWS[row] for row in chosen.rows}, chosen.seeds, work, chosen.workers)
-    write_result(
-        chosen.out,
-        seeds=chosen.seeds,
-        settings=asdict(study),
-        data=composition(work / "data"),
-        **collect(work, chosen.seeds),
-    )
+    if (work / NOTE).is_file():
+        refuse_another(work, study, recipes)
+    else:
+        card.unlink(missing_ok=True)
+    run_once(study.selection(card.parent), card.parent, result=card.name, resumable=False)
+    check_sizes(json.loads(card.read_text())["subsets"], recipes)
+    claim(work, study, recipes)
 
 
-def train_all(study: Study, recipes: dict[str, Recipe], seeds: list[int], work: Path, workers: int) -> None:
-    """Evaluate the start, and train every recipe with every seed, so many at once."""
+def train_and_write(
+    study: Study,
+    recipes: Mapping[str, Recipe],
+    chosen: argparse.Namespace,
+    found: Callable[[], dict[str, Any]],
+) -> None:
+    """Train all rows, and write what is finished whatever happened.
+
+    Args:
+        study: Of the runs.
+        recipes: Rows to train.
+        chosen: Arguments of the command: `seeds`, `work`, `workers`, `out`.
+        found: Collects the finished runs.
+
+    Raises:
+        SystemExit: Runs failed.
+    """
+    failures: list[str] = []
+    try:
+        failures = train_all(study, recipes, chosen.seeds, chosen.work, chosen.workers)
+    finally:
+        figures = found()
+        if figures["rows"]:
+            write_result(chosen.out, seeds=chosen.seeds, settings=asdict(study), **figures)
+    if failures:
+        told = [f"{len(failures)} runs failed; the same command tries them again:", *failures]
+        sys.exit("\n".join(told))
+
+
+def train_all(
+    study: Study, recipes: Mapping[str, Recipe], seeds: list[int], work: Path, workers: int
+) -> list[str]:
+    """Evaluate the start, and train every recipe with every seed, so many at once; see `run_all`."""
     start = folder_of(work, START, 0)
     jobs = [(study.evaluation(start), start)]
     for seed in seeds:
         for name, recipe in recipes.items():
             folder = folder_of(work, name, seed)
             jobs.append((study.training(recipe, seed, work, folder), folder))
-    with ThreadPoolExecutor(workers) as pool:
-        list(pool.map(lambda job: run_once(*job), jobs))
+    return run_all(jobs, workers)
 
 
-def claim(work: Path, study: Study) -> None:
-    """Note whose runs a folder holds; runs of another study would be taken for ours."""
-    note = work / "study.json"
-    if note.is_file() and json.loads(note.read_text()) != asdict(study):
-        sys.exit(f"{work} holds runs of another study, {note.read_text().strip()}; give another --work")
-    work.mkdir(parents=True, exist_ok=True)
-    note.write_text(json.dumps(asdict(study)) + "\n")
+def check_sizes(subsets: Mapping[str, Mapping[str, Any]], recipes: Mapping[str, Recipe]) -> None:
+    """See that all subsets that rows practise on have one size: equal steps are then equal data.
 
-
-def folder_of(work: Path, row: str, seed: int) -> Path:
-    """The run directory of a row."""
-    return work / "rows" / f"{row.replace(',', '').replace(' ', '_')}-{seed}"
-
-
-def check_sizes(subsets: Mapping[str, Mapping[str, Any]]) -> None:
-    """See that all subsets that rows practise on have one size: equal steps are then equal data."""
-    sizes = {recipe.data: subsets[recipe.data]["utterances"] for recipe in ROWS.values()}
+    Raises:
+        SystemExit: They have not.
+    """
+    sizes = {
+        recipe.data: subsets[recipe.data]["utterances"] if recipe.data in subsets else 0
+        for recipe in recipes.values()
+    }
     if len(set(sizes.values())) > 1 or not all(sizes.values()):
-        sys.exit(f"the subsets differ in size: {sizes}; enlarge POOL, or lower the sizes in {RULES.name}")
+        sys.exit(
+            f"the subsets differ in size, or are empty: {sizes}; enlarge POOL, or lower the sizes in {RULES.name}, "
+            "and give the same command again: what was heard of the pool is kept"
+        )
 
 
 def composition(folder: Path) -> dict[str, Any]:
@@ -240,11 +284,10 @@ def _made_of(utterances: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def collect(work: Path, seeds: list[int]) -> dict[str, Any]:
-    """Every finished run, rows with spread and intervals, and pairs of rows."""
-    done = {row: [seed for seed in seeds if _is_done(folder_of(work, row, seed))] for row in ROWS}
-    systems = {row: [rows_of(folder_of(work, row, seed)) for seed in done[row]] for row in ROWS if done[row]}
-    start = [rows_of(folder_of(work, START, 0))]
-    summary = [line(START, start, None), *(line(row, system, start) for row, system in systems.items())]
+    """What the rows practised on, every finished run, rows with spread and intervals, and pairs of rows."""
+    done = finished(work, ROWS, seeds)
+    systems = {row: [rows_of(folder_of(work, row, seed)) for seed in found] for row, found in done.items()}
+    start = systems.pop(START, None)
     pairs = [
         {
             "row": row,
@@ -254,43 +297,15 @@ def collect(work: Path, seeds: list[int]) -> dict[str, Any]:
         for row, other in PAIRS
         if row in systems and other in systems
     ]
-    rows = [report(work, START, 0), *(report(work, row, seed) for row in systems for seed in done[row])]
-    return {"rows": rows, "summary": summary, "pairs": pairs}
-
-
-def _is_done(folder: Path) -> bool:
-    return (folder / "evaluation.json").is_file()
-
-
-def report(work: Path, row: str, seed: int, recipes: Mapping[str, Recipe] = ROWS) -> dict[str, Any]:
-    """What a run is and what it gave, set by set."""
-    folder = folder_of(work, row, seed)
-    content = json.loads((folder / "evaluation.json").read_text())
-    recipe = {} if row == START else asdict(recipes[row])
-    steps = list(read_rows(folder / "metrics.jsonl"))
-    seconds = [sum(value for key, value in step.items() if key.startswith("seconds/")) for step in steps]
     return {
-        "row": row, "seed": seed, **recipe, "steps": len(steps), "train_s": round(sum(seconds), 1),
-        "evaluate_s": round(sum(content["seconds"]["after"].values()), 1),
-        "sets": {
-            name: {key: found[key] for key in (
-                "wer", "substitutions", "deletions", "insertions", "words", "hallucination_rate", "loop_rate",
-                "keyword_f1", "non_empty_rate",
-            )}
-            for name, found in content["after"].items()
-        },
-    }  # fmt: skip
-
-
-def rows_of(folder: Path) -> dict[str, tuple[Row, ...]]:
-    """Per-utterance rows of a finished run, by column set."""
-    evaluation = read_evaluation(folder / "evaluation" / "after")
-    assert evaluation is not None, folder
-    found: dict[str, tuple[Row, ...]] = {}
-    for name, result in evaluation.sets.items():
-        part = name.partition("-")[0]
-        found[part] = (*found.get(part, ()), *result.rows)
-    return found
+        "data": composition(work / "data"),
+        "rows": [report(work, row, seed, ROWS) for row, found in done.items() for seed in found],
+        "summary": [
+            *([line(START, start, None)] if start else []),
+            *(line(row, system, start) for row, system in systems.items()),
+        ],
+        "pairs": pairs,
+    }
 
 
 if __name__ == "__main__":

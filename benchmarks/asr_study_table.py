@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from speechrl.evaluate.bootstrap import paired, paired_ratios
+from speechrl.evaluate.bootstrap import interval, paired, paired_ratios
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -73,6 +73,13 @@ def spread(found: Sequence[float]) -> dict[str, float]:
     return {"mean": float(np.mean(found)), "sd": float(np.std(found, ddof=1)) if len(found) > 1 else 0.0}
 
 
+def interval_of(system: System, column: Column) -> dict[str, float]:
+    """The 95 % interval of a bootstrap over utterances, whose runs are averaged as in `compare`."""
+    found = interval(*_by_utterance(system, column), RESAMPLES)
+    assert found is not None, column
+    return {"low": found.low, "high": found.high}
+
+
 def compare(ours: System, theirs: System, column: Column) -> dict[str, Any]:
     """How `theirs` differs from `ours`, with 95 % intervals of a paired bootstrap over utterances.
 
@@ -98,10 +105,10 @@ def compare(ours: System, theirs: System, column: Column) -> dict[str, Any]:
 def line(
     name: str, system: System, start: System | None, columns: Sequence[Column] = COLUMNS
 ) -> dict[str, Any]:
-    """A line of the table: every column, and how it differs from the start."""
+    """A line of the table: every column with its interval, and how it differs from the start."""
     found: dict[str, Any] = {}
     for column in columns:
-        found[column.title] = spread(values(system, column))
+        found[column.title] = spread(values(system, column)) | {"interval": interval_of(system, column)}
         if start is not None:
             found[column.title]["against_start"] = compare(start, system, column)
     return {"row": name, "runs": len(system), "columns": found}
@@ -109,10 +116,14 @@ def line(
 
 def page(content: Mapping[str, Any]) -> str:
     """The tables of a result in Markdown: numbers, their intervals, pairs of rows, and what each row practised on."""
-    start, *trained = content["summary"]
-    titles = list(start["columns"])
+    lines = content["summary"]
+    titles = list(lines[0]["columns"])
+    trained = [one for one in lines if "against_start" in one["columns"][titles[0]]]
     tables = [
-        _table(["%", *titles], [[one["row"], *_numbers(one, titles)] for one in (start, *trained)]),
+        _table(["%", *titles], [[one["row"], *_numbers(one, titles)] for one in lines]),
+        _table(
+            ["95 % interval", *titles], [[one["row"], *_intervals(one["columns"], titles)] for one in lines]
+        ),
         _table(
             ["points against the start", *titles],
             [[one["row"], *_differences(one["columns"], titles)] for one in trained],
@@ -158,6 +169,11 @@ def _numbers(one: Mapping[str, Any], titles: Sequence[str]) -> list[str]:
     return cells
 
 
+def _intervals(columns: Mapping[str, Any], titles: Sequence[str]) -> list[str]:
+    ends = [columns[title]["interval"] for title in titles]
+    return [f"{100 * end['low']:.1f} to {100 * end['high']:.1f}" for end in ends]
+
+
 def _differences(columns: Mapping[str, Any], titles: Sequence[str]) -> list[str]:
     return _changes({title: columns[title]["against_start"] for title in titles}, titles)
 
@@ -179,4 +195,5 @@ def _subset(name: str, one: Mapping[str, Any]) -> list[str]:
     made = ", ".join(f"{kind} {count}" for kind, count in one["made_of"].items())
     wer = "" if one["wer"] is None else f"{one['wer']:.1%}"
     counts = (str(one["utterances"]), f"{one['minutes']:.1f}", str(one["keywords"]))
-    return [name, *counts, wer, f"{one['spread_share']:.0%}", made]
+    share = "" if one["spread_share"] is None else f"{one['spread_share']:.0%}"
+    return [name, *counts, wer, share, made]

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -39,7 +40,34 @@ def run_once(
     again = ["--resume"] if resumable and folder.exists() else []
     folder.parent.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
-    with folder.with_name(f"{folder.name}.log").open("a") as log:
+    with log_of(folder).open("a") as log:
         environment = os.environ | {"OMP_NUM_THREADS": "1"}
         subprocess.run([*command, *again], stdout=log, stderr=subprocess.STDOUT, check=True, env=environment)
     print(f"{folder.name}: {time.monotonic() - began:.0f} s", flush=True)
+
+
+def run_all(jobs: Sequence[tuple[Sequence[str], Path]], workers: int) -> list[str]:
+    """`run_once` of every job, command and folder, so many at once; one that fails keeps no other from running.
+
+    After Ctrl-C no further job begins, and it is raised when those under way have ended; they were told of it too.
+
+    Returns:
+        A line for each job that failed: its name, how it ended, and its log.
+    """
+
+    def attempt(job: tuple[Sequence[str], Path]) -> str | None:
+        command, folder = job
+        try:
+            run_once(command, folder)
+        except subprocess.CalledProcessError as error:
+            return f"{folder.name} ended with {error.returncode}, see {log_of(folder)}"
+        return None
+
+    with ThreadPoolExecutor(workers) as pool:
+        # `map` calls off what has not begun when it is interrupted.
+        return [failure for failure in pool.map(attempt, jobs) if failure]
+
+
+def log_of(folder: Path) -> Path:
+    """What the commands of a run printed."""
+    return folder.with_name(f"{folder.name}.log")

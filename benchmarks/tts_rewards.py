@@ -57,7 +57,8 @@ class System:
 
 def systems_of(plain: str | None) -> dict[str, System]:
     """The rows."""
-    hears = {"name": "recogniser", "options": {"recogniser": SOUND_REWARD}}
+    # By character, like Token2Text: only the ear differs.
+    hears = {"name": "recogniser", "options": {"recogniser": SOUND_REWARD, "unit": "char"}}
     found = {
         "DiffRO, robust": System("DiffRO R1", ROBUST),
         "GRPO, tokens": System("GRPO R1", ROBUST),

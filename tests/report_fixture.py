@@ -10,6 +10,7 @@ from speechrl.config.schema import RunConfig
 from speechrl.evaluate.asr import evaluate_texts
 from speechrl.evaluate.results import Evaluation, assemble
 from speechrl.report.held_out import keep_evaluation_audio
+from speechrl.report.metrics import make_row
 from speechrl.report.run_writer import RunWriter
 from speechrl.report.writers import write_json
 from speechrl.text.alignment import align_texts
@@ -55,7 +56,8 @@ def make_run(folder: Path, steps: int = 60, finished: bool = True, utterances: i
                 [judge(item, output, generator) for output in group]
                 for item, group in zip(batch, outputs, strict=True)
             ]
-            writer.log(step, batch, outputs, scores, update(step, progress, generator), *cost(generator))
+            row = make_row(step, batch, outputs, scores, update(step, progress, generator), *cost(generator))
+            writer.log(row, batch, outputs, scores)
     if finished:
         evaluate(folder, config, utterances)
     return folder

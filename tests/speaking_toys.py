@@ -11,6 +11,7 @@ from torch import nn
 from toys import WORDS, context, toy_language_model
 
 from speechrl.evaluate.ears import Ears
+from speechrl.models.base import Fault
 from speechrl.rewards.forms import BatchReward
 from speechrl.rewards.verdict import Verdict, failed
 from speechrl.types import Context, Ending, Output, Prompt
@@ -51,6 +52,13 @@ class ToySynthesiser:
         self.encoder: nn.Module = nn.Identity()
         self.decoder: nn.Module | None = nn.Identity()
         self.language_model = toy_language_model(seed)
+
+    def fault(self, prompt: Prompt) -> Fault | None:
+        if any(letter.isdigit() for letter in prompt.text):
+            return Fault("text", f"digits in {prompt.text!r}", "spell them out")
+        if prompt.audio is not None and not prompt.audio.any():
+            return Fault("audio", "silent", "give another")
+        return None
 
     def encode(self, prompts: Sequence[Prompt]) -> list[Context]:
         return [

@@ -14,11 +14,12 @@ from speechrl.evaluate.results import Evaluation, assemble
 from speechrl.evaluate.tts import judge
 from speechrl.evaluate.tts_results import SpokenSet
 from speechrl.report.held_out import keep_evaluation_audio
+from speechrl.report.metrics import make_row
 from speechrl.report.run_writer import RunWriter
 from speechrl.report.writers import write_json
 from speechrl.rewards.forms import BatchReward
 from speechrl.rewards.verdict import Verdict
-from speechrl.types import Ending, Output, Prompt, Score
+from speechrl.types import Ending, Output, Prompt, Score, ScoreStatus
 
 RATE_HZ = 22_050
 TOKENS_PER_CHARACTER = 1.6
@@ -41,7 +42,9 @@ def make_speech_run(folder: Path, steps: int = 40, sentences: int = 24, *, liste
             report = update(step, progress, generator)
             if step % 10 == 0:
                 report.metrics.update(held_out(progress))
-            writer.log(step, batch, outputs, scores, report, *cost(generator))
+            writer.log(
+                make_row(step, batch, outputs, scores, report, *cost(generator)), batch, outputs, scores
+            )
     evaluate(folder, config, sentences)
     return folder
 
@@ -107,6 +110,15 @@ def reward(item: Prompt, generator: random.Random, rate: float, *, listens: bool
     return Score(
         accuracy + duration, {"token_accuracy": accuracy, "duration": duration}, metrics=metrics, heard=heard
     )
+
+
+def rewarded(groups: list[list[Output]], prompts: list[Prompt]) -> list[list[Score]]:
+    """Worth what is said in tokens, and nothing where the judgement failed: after training, of every third."""
+    failed = Score(math.nan, {"token_accuracy": math.nan}, ScoreStatus.FAILED, "died")
+    return [
+        [Score(0.25, {"token_accuracy": 0.25}), failed if place % 3 == 2 else Score(0.75, {"token_accuracy": 0.75})]
+        for place, _ in enumerate(prompts)
+    ]
 
 
 def held_out(progress: float) -> dict[str, float]:
@@ -177,5 +189,5 @@ def evaluate(folder: Path, config: RunConfig, sentences: int) -> None:
         }
         moments[moment] = Evaluation(results, dict.fromkeys(sets, 9.5))
         moments[moment].write(folder / "evaluation" / moment)
-    keep_evaluation_audio(folder, sets, render)
+    keep_evaluation_audio(folder, sets, render, rewarded)
     write_json(folder / "evaluation.json", assemble(moments["before"], moments["after"], 500, config.seed))

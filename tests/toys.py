@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from speechrl.models.base import Fault
     from speechrl.types import Group, Prompt, Task
 
 WORDS = ("red", "green", "blue", "cat", "dog", "sun", "moon")
@@ -55,6 +56,9 @@ class ToyRecogniser:
     def __init__(self, seed: int = 0) -> None:
         self.encoder: nn.Module = nn.Identity()
         self.language_model = toy_language_model(seed)
+
+    def fault(self, prompt: Prompt) -> Fault | None:
+        return None
 
     def encode(self, prompts: Sequence[Prompt]) -> list[Context]:
         return [Context(prompt.id, context(prompt.id)) for prompt in prompts]

@@ -12,12 +12,13 @@ import soundfile as sf
 from speaking_toys import ToySynthesiser
 
 from speechrl.config.schema import RunConfig
-from speechrl.errors import ConfigError
+from speechrl.errors import ConfigError, DataError
 from speechrl.train import run as run_module
 from speechrl.train.checkpoint import read_checkpoint
 from speechrl.train.events import SilentListener
 from speechrl.train.preflight import refuse_unfit_rewards
 from speechrl.train.run import train
+from speechrl.train.speech_guards import SpeechGuards
 
 
 @pytest.fixture(autouse=True)
@@ -54,6 +55,24 @@ def test_a_reward_of_lengths_needs_no_sound_and_the_kept_rollouts_have_it_all_th
     assert (result.run_dir / "model" / "speechrl.json").is_file()
 
 
+def test_what_is_heard_to_go_wrong_is_told_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Ears(SilentListener):
+        def __init__(self) -> None:
+            self.told: list[str] = []
+
+        def message(self, text: str, *, alarm: bool = False) -> None:
+            self.told += [text] * alarm
+
+    ears = Ears()
+    monkeypatch.setattr(SpeechGuards, "alarms", lambda self, row: {"tokens_per_char": "it drawls"})
+    result = train(config(tmp_path), listener=ears)
+    rows = [json.loads(line) for line in (result.run_dir / "metrics.jsonl").read_text().splitlines()]
+    assert "it drawls" in rows[0]["alarms"]
+    assert "alarms" not in rows[1] or "it drawls" not in rows[1]["alarms"]  # it rests
+    assert "step 1: it drawls" in ears.told
+    assert result.evaluation["alarms"] == ["it drawls"]
+
+
 class ImpatientListener(SilentListener):
     """Presses Ctrl-C in a step."""
 
@@ -76,6 +95,25 @@ def test_a_resumed_run_has_heard_the_same_beginning(tmp_path: Path) -> None:
     ]
     assert len(guards[0]["speech"]["first"]["tokens_per_char"]) == 3
     assert guards[0] == guards[1]
+
+
+@pytest.mark.parametrize("place", ["train", "evaluation"])
+def test_what_cannot_be_spoken_ends_a_run_before_it_begins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    monkeypatch.setattr(ToySynthesiser, "encode", None)  # nothing is evaluated or trained
+    sf.write(tmp_path / "voice.wav", [0.1] * 16_000, 16_000)
+    rows = [{"audio": "voice.wav", "text": text} for text in ("red cat", "room 42")]
+    manifest = tmp_path / "rows.jsonl"
+    manifest.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    content = config(tmp_path).model_dump()
+    if place == "train":
+        content["data"]["train"] = [content["data"]["train"], str(manifest)]
+    else:
+        content["evaluation"] |= {"sets": {"test": str(manifest)}, "judges": ["whisper-tiny.en"]}
+    with pytest.raises(DataError, match=r"1 row is (.|\n)*rows\.jsonl, row 2 \(rows-000002\), text: digits"):
+        train(RunConfig.model_validate(content))
+    assert not (tmp_path / "run").exists()
 
 
 def test_references_cannot_be_copied_where_there_are_none(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import importlib
 import json
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -163,3 +164,29 @@ def test_a_run_is_made_once_goes_on_and_keeps_the_log_of_its_crash(runs: ModuleT
     runs.run_once(command, folder)
     runs.run_once(command, folder)
     assert (tmp_path / "work" / "rate-0.1.log").read_text() == "[]\ncrash\n['--resume']\n"
+
+
+def test_a_run_that_fails_is_told_and_keeps_no_other_from_running(runs: ModuleType, tmp_path: Path) -> None:
+    script = "import pathlib, sys; folder = pathlib.Path(sys.argv[1]); folder.name == 'b' and sys.exit(7);"
+    script += "(folder / 'model').mkdir(parents=True); (folder / 'model' / 'speechrl.json').touch()"
+    folders = [tmp_path / name for name in "abc"]
+    jobs = [([sys.executable, "-c", script, str(folder)], folder) for folder in folders]
+    assert runs.run_all(jobs, workers=1) == [f"b ended with 7, see {tmp_path / 'b.log'}"]
+    assert [folder.is_dir() for folder in folders] == [True, False, True]
+
+
+def test_after_ctrl_c_no_further_run_begins(
+    runs: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[Path] = []
+
+    def interrupted(command: object, folder: Path) -> None:
+        begun.append(folder)
+        if len(begun) == 1:
+            raise KeyboardInterrupt
+        time.sleep(0.3)
+
+    monkeypatch.setattr(runs, "run_once", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        runs.run_all([([], tmp_path / name) for name in "abcde"], workers=1)
+    assert len(begun) <= 2

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, cast
 
 import torch
+from torch import nn
 
 from speechrl.algorithms.base import Loss, OnePart
 from speechrl.algorithms.credit import group_credit
 from speechrl.algorithms.terms import reference_kl, reward_model_metrics
 from speechrl.errors import ConfigError
-from speechrl.models.tts.token2text import check_vocabulary
+from speechrl.models.tts.token2text import SPEAKER, check_vocabulary
 from speechrl.rl.diffro import annealed, gumbel_softmax, padded_noise, relaxed_embeddings
 from speechrl.rl.reduce import counted, counted_sum, weighted_sum
 from speechrl.types import Ending
@@ -108,19 +110,21 @@ class DiffRO(OnePart):
             annealed(options.temperature, options.final_temperature, batch.progress),
             hard=options.relaxation == "straight_through",
         )
-        return self.reward_model.task_logprobs(
-            relaxed_embeddings(weights_RLK, embedding_KD, lengths_R),
-            lengths_R,
-            [sample.prompt.text for sample in samples],
-            list(options.heads),
-            torch.stack(voices) if voices and len(voices) == len(samples) else None,
-        )
+        with gradients_through(self.reward_model, device):
+            return self.reward_model.task_logprobs(
+                relaxed_embeddings(weights_RLK, embedding_KD, lengths_R),
+                lengths_R,
+                [sample.prompt.text for sample in samples],
+                list(options.heads),
+                torch.stack(voices) if voices and len(voices) == len(samples) else None,
+            )
 
     def check(self, model: SpeechModel) -> None:
-        """Make sure that policy and reward model mean the same by a speech token.
+        """Make sure that policy and reward model mean the same by a speech token, and that it has the heads.
 
         Raises:
-            ConfigError: The policy does not speak.
+            ConfigError: The policy does not speak; or the reward model lacks a head of `diffro.heads`, or the voices of
+                the one for speakers.
             ModelError: Their codes differ.
         """
         if model.task != "tts":
@@ -129,11 +133,41 @@ class DiffRO(OnePart):
                 f"model for {model.task} writes none. Choose grpo, or a model and data for tts."
             )
         check_vocabulary(self.reward_model, cast("SpeaksCodes", model))
+        self._check_heads()
+
+    def _check_heads(self) -> None:
+        has = self.reward_model.config.heads
+        for head in self.config.diffro.heads:
+            if head not in has:
+                raise ConfigError(
+                    f"algorithm.diffro.heads: the reward model has no head {head!r} (its heads: "
+                    f"{', '.join(has) or 'none'}). Correct the name, take it out, or name a Token2Text with that head "
+                    "in algorithm.diffro.reward_model."
+                )
+            if head == SPEAKER and not len(self.reward_model.voices_KD):
+                raise ConfigError(
+                    f"algorithm.diffro.heads: the head {head!r} of the reward model knows no voices, so nothing says "
+                    f"which speaker is wanted (its heads: {', '.join(has)}). Train it with data.voices, or take the "
+                    "head out."
+                )
 
     def to(self, device: torch.device, /) -> DiffRO:
         """Move the reward model, in place."""
         self.reward_model.to(device)
         return self
+
+
+def gradients_through(model: nn.Module, device: torch.device) -> AbstractContextManager[object]:
+    """Where a frozen model must compute for gradients to reach its input.
+
+    On CUDA, recurrent layers run in cuDNN, which computes no gradients of a forward pass in evaluation mode; torch's
+    own kernels do. Nothing else needs them, and they are slower.
+    """
+    recurrent = any(isinstance(module, nn.RNNBase) for module in model.modules())
+    if recurrent and device.type == "cuda":
+        # Already in the forward pass, which decides what backward runs.
+        return torch.backends.cudnn.flags(enabled=False)
+    return nullcontext()
 
 
 def speech_length(rollout: Rollout) -> int:

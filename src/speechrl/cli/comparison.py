@@ -17,11 +17,12 @@ if TYPE_CHECKING:
 SPOKEN = (
     ("similarity", "similarity", ".3f"),
     ("quality", "DistillMOS", ".2f"),
+    ("dnsmos", "DNSMOS", ".2f"),
     ("tokens_per_char", "tokens per character", ".2f"),
     ("no_stop_rate", "no stop", ".1%"),
     ("log_f0_std", "log-F0 spread", ".3f"),
 )
-"""Numbers of a synthesiser beside the judges' errors: key, title, shape."""
+"""Numbers of a synthesiser beside the judges' errors: key, title, shape. What nobody measured is left out."""
 
 
 def print_comparison(evaluation: Mapping[str, Any]) -> None:
@@ -73,6 +74,8 @@ def _spoken_columns(results: Mapping[str, Numbers]) -> dict[str, Callable[[Numbe
     for judge in judges:
         columns[f"WER, {judge}"] = partial(_judge_rate, judge=judge)
     for key, title, shape in SPOKEN:
+        if all(numbers.get(key) is None for numbers in results.values()):
+            continue
         columns[title] = partial(_value, key=key, shape=shape)
     return columns
 
@@ -98,6 +101,8 @@ def _spoken(first: Numbers, numbers: Numbers, paired: Numbers) -> list[Sequence[
         earlier, change = first.get("judges", {}).get(judge, {}), paired.get("judges", {}).get(judge)
         rows.append((f"WER, {judge}", _rate(earlier), _rate(rates), _change(change), _p(change)))
     for key, title, shape in SPOKEN:
+        if first.get(key) is None and numbers.get(key) is None:
+            continue
         moved = paired.get("differences", {}).get(key)
         before, after = (_value(which, key, shape) for which in (first, numbers))
         rows.append((title, before, after, _difference(moved, shape), _p(moved)))

@@ -14,6 +14,8 @@ from speechrl.errors import DataError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from speechrl.models.base import SpeechModel
+
 SELECT_CONFIG = "package:configs/data/select.yaml"
 
 app = typer.Typer(help="Import, check, choose and make data.", no_args_is_help=True)
@@ -46,13 +48,23 @@ def check_command(
     allow_empty_text: Annotated[
         bool, typer.Option("--allow-empty-text", help="Empty text means that nobody speaks, not a mistake.")
     ] = False,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--for",
+            metavar="MODEL",
+            help="Also find rows that this model cannot take, e.g. package:starter/tts",
+        ),
+    ] = None,
     language: Language = "en",
     json: Annotated[bool, typer.Option("--json", help='Print {"ok", "rows", "good", "bad", ...}.')] = False,
 ) -> None:
     """Read every row and every sample, and say what would spoil a run; ends with 3 when a row is bad."""
     from speechrl.data.checks import Limits, check_manifest
 
-    report = check_manifest(manifest, Limits(allow_empty_text=allow_empty_text), language)
+    report = check_manifest(
+        manifest, Limits(allow_empty_text=allow_empty_text), language, _loaded(model) if model else None
+    )
     if good is not None:
         report.write_good(good)
     if bad is not None:
@@ -137,6 +149,8 @@ def _told(card: Mapping[str, Any]) -> list[str]:
     for name, row in card["subsets"].items():
         wer = "" if row["wer"] is None else f", WER {row['wer']:.1%}"
         lines.append(f"{name}: {count(row['utterances'], 'utterance')}, {row['minutes']:.1f} minutes{wer}")
+    if not card["never"]:
+        lines.append("nothing was held out; name the test sets with --never")
     return lines
 
 
@@ -183,9 +197,19 @@ def texts_command(
     voices: Annotated[
         str, typer.Option(help="Manifest of reference voices, e.g. package:data/tts_en/voices.jsonl")
     ] = "",
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--for",
+            metavar="MODEL",
+            help="Leave out what this synthesiser cannot speak, e.g. package:starter/tts",
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of ties")] = 1,
     language: Annotated[str, typer.Option(help="Language of the texts (ISO 639-1)")] = "en",
-    json: Annotated[bool, typer.Option("--json", help='Print {"texts", "rows", "by_kind"}.')] = False,
+    json: Annotated[
+        bool, typer.Option("--json", help='Print {"texts", "rows", "by_kind", "left_out"}.')
+    ] = False,
 ) -> None:
     """Choose texts that are hard to speak: repetition, tongue twisters, digits, abbreviations, mixed languages."""
     from collections import Counter
@@ -195,14 +219,32 @@ def texts_command(
 
     kinds = kind or [name for name in RULES if name != "long"]
     held_out = [text for path in without or [] for text in read_pool(path)]
-    chosen = choose_texts(read_pool(pool), kinds, each, seed, language, held_out)
+    texts = read_pool(pool)
+    left_out = 0
+    if model:
+        from speechrl.data.fit import fit_texts
+
+        spoken = fit_texts(_loaded(model), texts, language)
+        left_out, texts = len(texts) - len(spoken), spoken
+    chosen = choose_texts(texts, kinds, each, seed, language, held_out)
     if not chosen:
-        raise DataError(f"{pool}: no text is of the kinds {', '.join(kinds)}; give a larger pool")
+        can = f" and can be spoken by {model}" if model else ""
+        raise DataError(f"{pool}: no text is of the kinds {', '.join(kinds)}{can}; give a larger pool")
     write_texts(out, chosen, language, voices)
     by_kind = Counter(item.kind for item in chosen)
     if json:
-        print_json({"texts": out, "rows": len(chosen), "by_kind": by_kind})
+        print_json({"texts": out, "rows": len(chosen), "by_kind": by_kind, "left_out": left_out})
         return
+    if left_out:
+        print_plain(f"{count(left_out, 'text')} of the pool left out: {model} cannot speak them")
     for name in kinds:
         print_plain(f"{name}: {count(by_kind[name], 'text')}")
     print_plain(f"{out}: {count(len(chosen), 'text')}")
+
+
+def _loaded(model: str) -> SpeechModel:
+    # Only where a model is named: it takes seconds to import what loads one.
+    from speechrl.models.load import load_model
+
+    hush_libraries()
+    return load_model(model)

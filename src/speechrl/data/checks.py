@@ -12,6 +12,7 @@ import numpy as np
 import soundfile as sf
 from lhotse.audio.utils import AudioLoadingError, DurationMismatchError
 
+from speechrl.data.fit import Fitness
 from speechrl.data.manifests import to_cut
 from speechrl.data.prompts import brief
 from speechrl.data.rows import Problem, Row, read_rows
@@ -19,6 +20,8 @@ from speechrl.data.rows import Problem, Row, read_rows
 if TYPE_CHECKING:
     from lhotse.cut import Cut
     from numpy.typing import NDArray
+
+    from speechrl.models.base import SpeechModel
 
 FULL_SCALE = 0.999
 """Samples at or above this, and their neighbour, count as clipped."""
@@ -92,18 +95,22 @@ class CheckReport:
         _write_lines(path, [asdict(problem) for problem in self.bad])
 
 
-def check_manifest(path: str | Path, limits: Limits | None = None, language: str = "en") -> CheckReport:
+def check_manifest(
+    path: str | Path, limits: Limits | None = None, language: str = "en", model: SpeechModel | None = None
+) -> CheckReport:
     """Check every row of a manifest, and its audio from the first to the last sample.
 
     Args:
         path: As in `read_manifest`.
         limits: What is accepted; by default `Limits()`.
         language: Of rows that do not say theirs.
+        model: If given, rows that it cannot take (`SpeechModel.fault`) are bad as well.
 
     Raises:
         DataError: The manifest as a whole cannot be read.
     """
     limits = limits or Limits()
+    fitness = None if model is None else Fitness(model)
     good: list[Row] = []
     bad: list[Problem] = []
     rates: Counter[int] = Counter()
@@ -117,6 +124,8 @@ def check_manifest(path: str | Path, limits: Limits | None = None, language: str
             bad.append(cut)
         elif (problem := _check(row, cut, limits)) is not None:
             bad.append(problem)
+        elif fitness is not None and (fault := fitness.fault(cut)) is not None:
+            bad.append(Problem(row.number, row.id, fault.field, fault.reason, fault.mend))
         else:
             good.append(row)
             rates[int(cut.sampling_rate)] += 1

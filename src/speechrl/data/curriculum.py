@@ -44,7 +44,7 @@ class Curriculum:
     ) -> None:
         self._order: Order = order
         self._bands = bands
-        self._refresh = refresh and order != "none"
+        self._refresh = refresh
         self._known = sorted((known or {}).items())
         self._used = dict(self._known)
         self._newest = dict(self._used)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
@@ -23,11 +24,19 @@ FIND = "`speechrl data check` on its manifest finds all such rows"
 def to_prompt(cut: Cut, sample_rate_hz: int = 16_000, task: Task = "asr") -> Prompt:
     """Load a cut's audio, resampled by lhotse, with its text, language and keywords.
 
-    Several supervisions are joined in their order; no supervision is silence, with empty text. For `tts` the audio is
-    the voice to speak with, and the text is what to say.
+    For `tts` the audio is the voice to speak with, and the text is what to say.
 
     Raises:
         DataError: The audio cannot be loaded, has several channels, or holds NaN or infinite samples.
+    """
+    audio = load_audio(cut, sample_rate_hz)
+    return replace(without_audio(cut, task), audio=audio, sample_rate_hz=sample_rate_hz)
+
+
+def without_audio(cut: Cut, task: Task = "asr") -> Prompt:
+    """What a cut says, without opening its audio.
+
+    Several supervisions are joined in their order; no supervision is silence, with empty text.
     """
     said = sorted(cut.supervisions, key=lambda supervision: float(supervision.start))
     keywords = [word for supervision in said for word in (supervision.custom or {}).get("keywords") or []]
@@ -37,8 +46,6 @@ def to_prompt(cut: Cut, sample_rate_hz: int = 16_000, task: Task = "asr") -> Pro
         text=" ".join(supervision.text for supervision in said if supervision.text),
         language=next((supervision.language for supervision in said if supervision.language), "en"),
         keywords=tuple(dict.fromkeys(keywords)),
-        audio=load_audio(cut, sample_rate_hz),
-        sample_rate_hz=sample_rate_hz,
     )
 
 

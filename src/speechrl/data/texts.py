@@ -111,7 +111,9 @@ def read_pool(path: str) -> list[str]:
 
 
 def write_texts(out: Path, chosen: Sequence[HardText], language: str = "en", voices: str = "") -> None:
-    """Write chosen texts as JSONL; with voices it is a manifest that a synthesiser trains on.
+    """Write chosen texts as JSONL; with voices it is a manifest that a synthesiser which speaks them all trains on.
+
+    Nothing is spelt out: what a synthesiser cannot speak, `fit.fit_texts` takes out of the pool.
 
     A row has `id`, `text`, `language`, `hard` (`kind`, `scores`) and, with voices, `audio`.
 

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import soundfile as sf
 
-from speechrl.data.derive import KINDS, read_sets
+from speechrl.config.load import resolve_path
+from speechrl.data.derive import KINDS, read_set, read_sets
+from speechrl.data.licences import UNKNOWN, licence_beside, licence_files, notice_files, own_licence
 from speechrl.data.memory import SAMPLE_RATE_HZ, audio_of
 from speechrl.data.prompts import to_prompt
 from speechrl.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 MANIFEST = "manifest.jsonl"
@@ -28,8 +31,9 @@ def write_derived(
     """Make sets of a manifest (`derive.KINDS`) and write them as one.
 
     `out/manifest.jsonl` is plain JSONL, `out/audio/` its 16-bit FLAC files at 16 kHz, `out/recipe.json` what this
-    returns. A row has `made` beside the usual keys: the kind, the ids that it is made `of`, and what was drawn. The
-    same arguments give the same files.
+    returns. A row has `made` beside the usual keys: the kind, the ids that it is made `of`, and what was drawn; and
+    `licence` where what it is made of says its own. LICENSE and NOTICE files beside the manifest are copied. The same
+    arguments give the same files.
 
     Args:
         manifest: Any manifest, or a `package:` path.
@@ -52,7 +56,11 @@ def write_derived(
         raise DataError(f"{out} is there and not empty: give a new folder to write to")
     kinds = list(dict.fromkeys(kinds))
     cuts = read_sets([f"{manifest}#{kind}@{seed}" for kind in kinds], language=language)
+    source = resolve_path(manifest)
+    licences = _licences(manifest, source, language)
     (out / "audio").mkdir(parents=True, exist_ok=True)
+    for path in (*licence_files(source), *notice_files(source)):
+        shutil.copyfile(path, out / path.name)
     by_kind = {kind: {"rows": 0, "seconds": 0.0} for kind in kinds}
     with (out / MANIFEST).open("w", encoding="utf-8") as lines:
         for number, cut in enumerate(cuts):
@@ -70,6 +78,8 @@ def write_derived(
                 "keywords": list(prompt.keywords),
                 "made": made | {"seed": seed},
             }
+            if licence := _licence_of(made, licences):
+                row["licence"] = licence
             lines.write(json.dumps(row, ensure_ascii=False) + "\n")
             counts = by_kind[made["kind"]]
             counts["rows"] += 1
@@ -84,3 +94,20 @@ def write_derived(
     }
     (out / RECIPE).write_text(json.dumps(recipe, indent=1) + "\n", encoding="utf-8")
     return recipe
+
+
+def _licences(manifest: str, source: Path, language: str) -> dict[str, str]:
+    """Id -> licence of the items of a manifest; empty where none says its own and the copied files say all."""
+    own = {cut.id: own_licence(cut) for cut in read_set(manifest, language=language)}
+    if not any(own.values()):
+        return {}
+    others = licence_beside(source) or UNKNOWN
+    return {name: licence or others for name, licence in own.items()}
+
+
+def _licence_of(made: Mapping[str, Any], licences: Mapping[str, str]) -> str:
+    """All licences of what can be heard in a derived item; empty where it is silence, or `licences` is."""
+    heard = [*made["of"], *made.get("voices", ())]
+    if made.get("noise") == "babble":  # of voices that it does not name
+        heard = list(licences)
+    return ", ".join(sorted({licences[name] for name in heard if name in licences}))

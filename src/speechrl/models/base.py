@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -12,6 +13,27 @@ if TYPE_CHECKING:
 
     from speechrl.models.language_model import LanguageModel
     from speechrl.types import Context, Group, Output, Prompt, Task
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Why a model cannot take a prompt, and what to do about it.
+
+    Example: `Fault("text", "unsupported characters 2 4 in 'room 42'", "spell out numbers")`.
+
+    Attributes:
+        field: `text` or `audio`.
+        reason: What is wrong.
+        mend: What to do.
+    """
+
+    field: str
+    reason: str
+    mend: str
+
+    def __str__(self) -> str:
+        """Part of a line for people, which says before it whose prompt it is."""
+        return f"{self.field}: {self.reason}; {self.mend}"
 
 
 class SpeechModel(Protocol):
@@ -45,8 +67,21 @@ class SpeechModel(Protocol):
         """See the class."""
         ...
 
+    def fault(self, prompt: Prompt) -> Fault | None:
+        """The first thing for which `encode` would refuse a prompt, or None; no network is run.
+
+        Every row of a run is asked about before it begins, so this is quick. A prompt without audio is one whose audio
+        is not loaded: it is judged by its text. Text and audio are judged apart, so what is said of a voice holds for
+        every text.
+        """
+        ...
+
     def encode(self, prompts: Sequence[Prompt]) -> list[Context]:
-        """Run the frozen encoder once per prompt, without gradients; contexts are in host memory, one per prompt."""
+        """Run the frozen encoder once per prompt, without gradients; contexts are in host memory, one per prompt.
+
+        Raises:
+            ModelError: A prompt has no audio that it needs, or a `fault`.
+        """
         ...
 
     def decode(self, groups: Sequence[Group], *, audio: bool = True) -> list[list[Output]]:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from torch import nn
 
-    from speechrl.models.base import SpeechModel
+    from speechrl.models.base import Fault, SpeechModel
     from speechrl.models.context_store import ContextStore
     from speechrl.models.language_model import LanguageModel
     from speechrl.types import Context, Group, Output, Prompt, Task
@@ -67,6 +67,10 @@ class EncodeOnce:
     def encoder_for(self, prompts: Sequence[Prompt]) -> nn.Module | None:
         """What must be on the device to encode these: the encoder, or nothing where every context is held already."""
         return None if all(self._holds(_key(prompt)) for prompt in prompts) else self._model.encoder
+
+    def fault(self, prompt: Prompt) -> Fault | None:
+        """See `models.base.SpeechModel`."""
+        return self._model.fault(prompt)
 
     def encode(self, prompts: Sequence[Prompt]) -> list[Context]:
         """See `models.base.SpeechModel`; only items that are new are encoded."""

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 from speechrl.report.sounds import audio_name, keep_audio, keep_prompt_audio
-from speechrl.report.writers import read_rows
-from speechrl.types import Ending, Output
+from speechrl.report.writers import read_rows, write_json
+from speechrl.types import Ending, Output, ScoreStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from speechrl.report.sounds import Render
-    from speechrl.types import Prompt
+    from speechrl.types import Prompt, Score
 
+    Scorer = Callable[[Sequence[Sequence[Output]], Sequence[Prompt]], Sequence[Sequence[Score]]]
     Row = dict[str, Any]
     Pair = tuple[Row, Row]
 
+MOMENTS = ("before", "after")
 SHOWN_UTTERANCES = 8
 """Utterances of an evaluation set that are shown, most improved and most worsened each."""
 UNCHOSEN = 4
@@ -71,7 +74,10 @@ def evaluation_audio_name(set_name: str, row: Mapping[str, Any], moment: str = "
 
 
 def keep_evaluation_audio(
-    run_dir: Path, sets: Mapping[str, Sequence[Prompt]], render: Render | None = None
+    run_dir: Path,
+    sets: Mapping[str, Sequence[Prompt]],
+    render: Render | None = None,
+    score: Scorer | None = None,
 ) -> None:
     """Write the audio of the utterances that the report will show: those that changed most, and a few unchosen.
 
@@ -82,25 +88,55 @@ def keep_evaluation_audio(
         sets: The utterances by set name.
         render: Makes a synthesiser's sound again from the speech tokens of its rows; what an earlier end of the run
             left of `after` is replaced. None leaves all sound of a synthesiser as it is.
+        score: What the rewards of the run make of it, before and after as one group; goes to `evaluation/rewards.json`.
     """
+    sounds: dict[str, dict[str, tuple[Prompt, list[Output]]]] = {}
     for name, prompts in sets.items():
         if render is not None:
             _forget_after(run_dir, name)
         by_id = {prompt.id: prompt for prompt in prompts}
         improved, worsened = most_changed(run_dir, name)
-        pairs = improved + worsened + unchosen(run_dir, name)
-        pairs = [pair for pair in pairs if pair[0]["id"] in by_id]
-        for before, after in pairs:
-            prompt = by_id[before["id"]]
+        pairs = {place_of(pair[0]): pair for pair in improved + worsened + unchosen(run_dir, name)}
+        for place, pair in pairs.items():
+            before, prompt = pair[0], by_id.get(pair[0]["id"])
+            if prompt is None:
+                continue
             if not is_spoken(before):
                 keep_audio(run_dir, evaluation_audio_name(name, before), prompt.audio, prompt.sample_rate_hz)
                 continue
             keep_prompt_audio(run_dir, prompt)
-            for moment, row in (("before", before), ("after", after)):
-                path = evaluation_audio_name(name, row, moment)
-                if render is not None and not (run_dir / path).exists():
-                    (sound,) = render([prompt], [_output(row)])
+            if render is not None:
+                made = render([prompt, prompt], [_output(row) for row in pair])
+                sounds.setdefault(name, {})[place] = prompt, made
+                for moment, row, sound in zip(MOMENTS, pair, made, strict=True):
+                    path = evaluation_audio_name(name, row, moment)
                     keep_audio(run_dir, path, sound.waveform, sound.sample_rate_hz)
+    if score is not None:  # last: a reward that fails costs no sound
+        rewards = {}
+        for name, places in sounds.items():
+            prompts, groups = zip(*places.values(), strict=True)
+            rewards[name] = dict(zip(places, map(_by_moment, score(groups, prompts)), strict=True))
+        write_json(run_dir / "evaluation" / "rewards.json", rewards)
+
+
+def read_rewards(run_dir: Path) -> Mapping[str, Mapping[str, Mapping[str, Mapping[str, float]]]]:
+    """Set -> `place_of` -> moment -> term -> value; nothing where no rewards were asked."""
+    path = run_dir / "evaluation" / "rewards.json"
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
+
+
+def place_of(row: Mapping[str, Any]) -> str:
+    """What a row is called in `evaluation/rewards.json`."""
+    return f"{row['id']}/{row['seed']}" if is_spoken(row) else str(row["id"])
+
+
+def _by_moment(scores: Sequence[Score]) -> Row:
+    """Terms before and after, without what could not be computed."""
+    return {
+        moment: dict(score.terms)
+        for moment, score in zip(MOMENTS, scores, strict=True)
+        if score.status is ScoreStatus.OK
+    }
 
 
 def _forget_after(run_dir: Path, set_name: str) -> None:
@@ -118,7 +154,7 @@ def _pairs(run_dir: Path, set_name: str) -> list[Pair]:
             for row in read_rows(run_dir / "evaluation" / moment / f"{set_name}.jsonl")
             if not is_spoken(row) or _counts(row)
         }
-        for moment in ("before", "after")
+        for moment in MOMENTS
     ]
     before, after = moments
     return [(before[key], after[key]) for key in before if key in after]

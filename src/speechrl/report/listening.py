@@ -73,11 +73,12 @@ class GroupCard:
 
 @dataclass(frozen=True, slots=True)
 class Take:
-    """A held-out utterance at one moment: what was heard, for a synthesiser its sound, and what was measured."""
+    """A held-out utterance at one moment: what was heard; for a synthesiser its sound, measurements and reward."""
 
     reading: Reading
     clip: Clip | None
     notes: str
+    terms: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,12 +162,13 @@ def groups_by_step(run_dir: Path, shelf: AudioShelf) -> list[tuple[int, list[Gro
 def changed_by_set(run_dir: Path, names: Sequence[str], shelf: AudioShelf) -> list[ChangedSet]:
     """The utterances to show of the sets that have rows before and after."""
     shown = []
+    rewards = held_out.read_rewards(run_dir)
     for name in names:
         improved, worsened = held_out.most_changed(run_dir, name)
         unchosen = held_out.unchosen(run_dir, name)
         if improved or worsened or unchosen:
             lists = (
-                tuple(_changed(name, *pair, shelf) for pair in pairs)
+                tuple(_changed(name, *pair, shelf, rewards.get(name, {})) for pair in pairs)
                 for pairs in (improved, worsened, unchosen)
             )
             shown.append(ChangedSet(name, *lists))
@@ -194,14 +196,14 @@ def _spoken(
     row: Mapping[str, Any], item: Mapping[str, Any], span: tuple[float, float], shelf: AudioShelf
 ) -> Spoken:
     low, high = span
-    terms = [f"{name} {_signed(value)}" for name, value in item["terms"].items() if value is not None]
+    terms = _told(item["terms"])
     if item["advantage"] is not None:
-        terms.append(f"advantage {_signed(item['advantage'])}")
+        terms += f" · advantage {_signed(item['advantage'])}"
     heard = item["hypothesis"]
     return Spoken(
         reading=None if heard is None else diffs.read(row["reference"], heard, row["language"]),
         reward=_signed(item["reward"]),
-        terms=" · ".join(terms),
+        terms=terms,
         ending=item["ending"],
         dot=50.0 if high == low else 100 * (item["reward"] - low) / (high - low),
         clip=shelf.clip(item.get("audio")),
@@ -209,20 +211,27 @@ def _spoken(
 
 
 def _changed(
-    set_name: str, before: Mapping[str, Any], after: Mapping[str, Any], shelf: AudioShelf
+    set_name: str,
+    before: Mapping[str, Any],
+    after: Mapping[str, Any],
+    shelf: AudioShelf,
+    rewards: Mapping[str, Mapping[str, Mapping[str, float]]],
 ) -> ChangedCard:
     spoken = held_out.is_spoken(after)
+    terms = rewards.get(held_out.place_of(after), {})
     return ChangedCard(
         id=after["id"],
         reference=held_out.reference_of(after),
         audio="" if spoken else shelf.uri(held_out.evaluation_audio_name(set_name, after)),
         voice=shelf.voice(voice_audio_name(after["voice"])) if spoken and after["voice"] else 0,
-        before=_take(set_name, "before", before, shelf),
-        after=_take(set_name, "after", after, shelf),
+        before=_take(set_name, "before", before, shelf, terms.get("before", {})),
+        after=_take(set_name, "after", after, shelf, terms.get("after", {})),
     )
 
 
-def _take(set_name: str, moment: str, row: Mapping[str, Any], shelf: AudioShelf) -> Take:
+def _take(
+    set_name: str, moment: str, row: Mapping[str, Any], shelf: AudioShelf, terms: Mapping[str, float]
+) -> Take:
     reading = diffs.read(held_out.reference_of(row), held_out.hypothesis_of(row), row.get("language", "en"))
     if not held_out.is_spoken(row):
         return Take(reading, None, "")
@@ -232,7 +241,12 @@ def _take(set_name: str, moment: str, row: Mapping[str, Any], shelf: AudioShelf)
     if row["no_stop"]:
         notes.append("did not stop")
     clip = shelf.clip(held_out.evaluation_audio_name(set_name, row, moment))
-    return Take(reading, clip, " · ".join(notes))
+    return Take(reading, clip, " · ".join(notes), _told(terms))
+
+
+def _told(terms: Mapping[str, float | None]) -> str:
+    """Terms of a reward, those that could be computed."""
+    return " · ".join(f"{name} {_signed(value)}" for name, value in terms.items() if value is not None)
 
 
 def _picture(flac: bytes) -> str:

@@ -39,10 +39,10 @@ class Tile:
 
 @dataclass(frozen=True, slots=True)
 class Alarm:
-    """A sentence of a guard and the steps that raised it."""
+    """A sentence of a guard, and the steps that raised it or the moment."""
 
     text: str
-    steps: str
+    when: str
 
 
 def write_report(run_dir: Path) -> Path:
@@ -80,7 +80,7 @@ def write_report(run_dir: Path) -> Path:
             tiles=_tiles(rows, config, found),
             verdicts=found,
             evaluation_seconds=evaluation.get("seconds", {}),
-            alarms=_alarms(rows),
+            alarms=_alarms(rows, evaluation.get("alarms", ())),
             charts=panels.draw(rows),
             stack=charts.stage_stack(rows, list(totals)),
             stages=totals,
@@ -155,7 +155,9 @@ def _tiles(rows: Rows, config: Mapping[str, Any], found: Sequence[verdict.Verdic
         whole = merge(rows)
         if whole.get("zero_spread_share") is not None:
             tiles.append(
-                Tile("groups without spread", f"{whole['zero_spread_share']:.0%}", "they teach nothing")
+                Tile(
+                    "groups without spread", f"{whole['zero_spread_share']:.0%}", "no advantage comes of them"
+                )
             )
         total = sum(stage["seconds"] or 0.0 for stage in stage_totals(rows).values())
         tiles.append(
@@ -170,8 +172,8 @@ def _method(config: Mapping[str, Any]) -> str:
     return f"{prompts} prompts × {size} rollouts, lr {config['train']['learning_rate']:g}"
 
 
-def _alarms(rows: Rows) -> list[Alarm]:
-    """What went wrong, each sentence once with its steps: guards, skipped updates, failed scores."""
+def _alarms(rows: Rows, after: Sequence[str] = ()) -> list[Alarm]:
+    """What went wrong, each sentence once with its steps: guards, skipped updates, failed scores; then the end."""
     steps: dict[str, list[int]] = {}
     failed = sum(row.get("failed_scores") or 0 for row in rows)
     for row in rows:
@@ -184,7 +186,8 @@ def _alarms(rows: Rows) -> list[Alarm]:
             )
         for sentence in sentences:
             steps.setdefault(sentence, []).append(int(row["step"]))
-    return [Alarm(sentence, _ranges(numbers)) for sentence, numbers in steps.items()]
+    found = [Alarm(sentence, f"step {_ranges(numbers)}") for sentence, numbers in steps.items()]
+    return found + [Alarm(sentence, "after training") for sentence in after]
 
 
 def _ranges(numbers: Sequence[int], most: int = 8) -> str:

@@ -13,6 +13,17 @@ if TYPE_CHECKING:
 
 PANELS = (
     Panel("Error rate of rollouts", "corpus rate of what was sampled", {"wer": "error rate"}, percent=True),
+    Panel(
+        "Token2Text on rollouts",
+        "character error rate of what it reads in the speech tokens; an opinion, not a judge",
+        {"token_cer": "error rate"},
+        percent=True,
+    ),
+    Panel(
+        "DiffRO",
+        "what Token2Text makes of tokens drawn from the policy, nats per character of the text",
+        {"diffro_nll": "negative log-likelihood"},
+    ),
     Panel("KL to the reference", "nats per token", {"kl": "KL"}),
     Panel("Entropy of the policy", "nats per token", {"entropy": "entropy"}),
     Panel("Length", "tokens per rollout", {"length": "length"}),
@@ -21,11 +32,12 @@ PANELS = (
     Panel("Quality", "mean opinion scores of rollouts", {"distillmos": "DistillMOS", "dnsmos": "DNSMOS"}),
     Panel(
         "Shares",
-        "of groups without spread, of rollouts cut by length or hallucinated",
+        "of groups without spread; of rollouts cut by length, hallucinated, or passed on to DiffRO",
         {
             "zero_spread_share": "zero spread",
             "length_cut_share": "cut by length",
             "hallucination": "hallucination",
+            "samples/diffro": "learned from by DiffRO",
         },
         percent=True,
     ),

@@ -142,6 +142,7 @@ def figures(row: Mapping[str, Any]) -> list[tuple[str, str, str]]:
         ("reward", "reward", "+.3f"),
         *terms,
         ("WER", "wer", ".1%"),
+        ("CER in tokens", "token_cer", ".1%"),
         ("zero spread", "zero_spread_share", ".0%"),
         ("KL", "kl", ".4f"),
     ]

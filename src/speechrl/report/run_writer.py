@@ -11,7 +11,6 @@ from speechrl.config.load import show
 from speechrl.errors import ConfigError, TrainingError
 from speechrl.report import samples
 from speechrl.report.environment import describe_environment
-from speechrl.report.metrics import make_row
 from speechrl.report.timeline import timeline
 from speechrl.report.writers import (
     JsonlWriter,
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
 
     from speechrl.config.schema import RunConfig
     from speechrl.report.sounds import Render
-    from speechrl.types import Output, Prompt, Score, StepReport
+    from speechrl.types import Output, Prompt, Score
 
 TIMELINE_EVERY_S = 5.0
 """The timeline is a whole file, so it is not rewritten at every quick step."""
@@ -91,38 +90,29 @@ class RunWriter:
 
     def log(
         self,
-        step: int,
+        row: Mapping[str, Any],
         prompts: Sequence[Prompt],
         outputs: Sequence[Sequence[Output]],
         scores: Sequence[Sequence[Score]],
-        report: StepReport,
-        seconds: Mapping[str, float],
-        memory: Mapping[str, float],
         advantages: Sequence[Sequence[float]] | None = None,
-    ) -> dict[str, Any]:
+    ) -> None:
         """Write one step everywhere.
 
         Args:
-            step: Counted from 1.
+            row: Of `metrics.jsonl` (`metrics.make_row`).
             prompts: One per group.
             outputs: What the rewards saw, one list per group.
             scores: Their judgement, likewise.
-            report: What the update did.
-            seconds: Wall-clock seconds by stage, in the order of the stages.
-            memory: Peak bytes by stage.
             advantages: Credit of each rollout, where known; kept with the samples.
-
-        Returns:
-            The row of `metrics.jsonl`.
 
         Raises:
             TrainingError: A file could not be written.
         """
-        row = make_row(step, prompts, outputs, scores, report, seconds, memory)
+        step = int(row["step"])
         try:
             for writer in self._writers:
                 writer.row(row)
-            self._rows.append(row)
+            self._rows.append(dict(row))
             if step == 1 or step % self._config.samples_every == 0 or step == self._steps:
                 self._keep_samples(step, prompts, outputs, scores, advantages)
             if time.monotonic() - self._timeline_at_s > TIMELINE_EVERY_S:
@@ -132,7 +122,6 @@ class RunWriter:
                 f"step {step} could not be written to {self.run_dir}: {error.strerror or error}. Make room or mend the "
                 "permissions."
             ) from error
-        return row
 
     def close(self) -> None:
         """Write what is pending."""

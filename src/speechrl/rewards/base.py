@@ -41,6 +41,7 @@ class Term:
         weight: Its factor.
         task: What it can judge; None for a user's own, which may judge anything.
         hears: Whether it needs a waveform.
+        hears_prompt: Whether it needs the audio of the prompt.
         replaces: The mode `replace` of a penalty.
         scorer: Who judges.
     """
@@ -49,6 +50,7 @@ class Term:
     weight: float
     task: Task | None
     hears: bool
+    hears_prompt: bool
     replaces: bool
     scorer: Scorer
 
@@ -84,8 +86,11 @@ class RewardMixer:
         for name, term, future in zip(names, config.terms, futures, strict=True):
             if future.exception() is None:
                 known = REWARDS.get(term.name)
-                task, hears = (known.task, known.hears) if known else (None, True)
-                self._terms.append(Term(name, term.weight, task, hears, replaces(term), future.result()))
+                task = known.task if known else None
+                hears, hears_prompt = (known.hears, known.hears_prompt) if known else (True, True)
+                self._terms.append(
+                    Term(name, term.weight, task, hears, hears_prompt, replaces(term), future.result())
+                )
         for future in futures:
             if (error := future.exception()) is not None:
                 self.close()
@@ -95,6 +100,11 @@ class RewardMixer:
     def hears(self) -> bool:
         """Whether any term needs a waveform. One of the user's own is thought to."""
         return any(term.hears for term in self._terms)
+
+    @property
+    def hears_prompt(self) -> bool:
+        """Whether any term needs the audio of prompts. One of the user's own is thought to."""
+        return any(term.hears_prompt for term in self._terms)
 
     @property
     def token2texts(self) -> dict[str, Token2Text]:
@@ -169,7 +179,8 @@ class RewardMixer:
                 for name, verdict in verdicts.items()
                 if not verdict.problem and not 0 <= verdict.value <= 1
             ]
-        heard = self._heard(verdicts)
+        heard, read = (self._transcript(verdicts, hears=hears) for hears in (True, False))
+        # What Token2Text reads in tokens is nothing that was heard: its rate is in the metrics of its verdict.
         metrics, trouble = _metrics(output, prompt, heard)
         for verdict in verdicts.values():
             for name, value in verdict.metrics.items():
@@ -177,12 +188,11 @@ class RewardMixer:
         if trouble:
             problems.append(f"metrics {trouble}")
         terms = {name: verdict.value for name, verdict in verdicts.items()}
-        return _Judgement(terms, metrics, heard or "", "; ".join(problems))
+        return _Judgement(terms, metrics, heard or read or "", "; ".join(problems))
 
-    def _heard(self, verdicts: Mapping[str, Verdict]) -> str | None:
-        """What was understood, of the waveform rather than of the tokens; None where nobody listened."""
-        in_order = sorted(self._terms, key=lambda term: not term.hears)
-        transcripts = (verdicts[term.name].heard for term in in_order)
+    def _transcript(self, verdicts: Mapping[str, Verdict], *, hears: bool) -> str | None:
+        """What the first term understood of the waveform, or of the tokens; None where none has a transcript."""
+        transcripts = (verdicts[term.name].heard for term in self._terms if term.hears == hears)
         return next((heard for heard in transcripts if heard is not None), None)
 
     def _score_group(self, judged: Sequence[_Judgement]) -> list[Score]:

@@ -40,7 +40,8 @@ class Reward:
             outputs of a prompt -> list. `batch` and `worker`: a class whose `function(**options)` is a `forms.Judge`.
         task: What it can judge.
         form: `worker` runs in a process of its own; the others run here.
-        hears: Whether it needs the waveform.
+        hears: Whether it needs the waveform of the output.
+        hears_prompt: Whether it needs the audio of the prompt.
         penalty: 0 unless something is wrong. Such a reward takes the option `mode`: `add` (default) makes it a
             term of the sum like any other; `replace` makes it the whole total of an output on which it is
             negative. Which of the two arXiv 2509.18569 uses is not known.
@@ -51,6 +52,7 @@ class Reward:
     task: Task = "asr"
     form: Form = "output"
     hears: bool = False
+    hears_prompt: bool = False
     penalty: bool = False
     span: Callable[[Mapping[str, Any]], Span] = lambda _: (0.0, 1.0)
 
@@ -83,7 +85,9 @@ REWARDS: dict[str, Reward] = {
     "keywords": Reward(asr.keywords_term),
     "language": Reward(asr.language_term, penalty=True, span=_fault),
     "silence": Reward(asr.silence_term),
-    "unsupported": Reward(asr_support.UnsupportedWords, form="batch", penalty=True, span=_fault),
+    "unsupported": Reward(
+        asr_support.UnsupportedWords, form="batch", hears_prompt=True, penalty=True, span=_fault
+    ),
     "recogniser": Reward(tts_judges.RecogniserAccuracy, "tts", "worker", hears=True, span=_floored),
     "recogniser_nll": Reward(tts_judges.RecogniserLikelihood, "tts", "worker", hears=True),
     "token_accuracy": Reward(tts_judges.TokenAccuracy, "tts", "batch", span=_floored),

@@ -106,12 +106,14 @@ def markdown(card: Mapping[str, Any], pictures: Sequence[str]) -> str:
     """The card for people."""
     pool, kept = card["pool"], card["kept"]
     judges = ", ".join(card["judges"]) or "none"
+    held_out = f"Held out: {_codes(card['never'])}. " if card["never"] else ""
     parts = [
         "# Data card",
         f"Chosen for `{card['model']}` from {_codes(card['manifests'])} with seed {card['seed']}. "
         f"References: {'the manifest' if card['labels'] == 'given' else 'what the judges agree on'}. "
-        f"Judges: {judges}. Held out: {_codes(card['never']) or 'nothing'}. "
+        f"Judges: {judges}. {held_out}"
         "The rules are in `selection.yaml`, every utterance with all that is known of it in `utterances.jsonl`.",
+        *([] if card["never"] else ["**Nothing was held out.** Name the test sets with `--never`."]),
         f"{pool['utterances']} utterances ({pool['minutes']:.1f} min) were listened to, {kept['utterances']} "
         f"({kept['minutes']:.1f} min) are kept to choose from. {_signal(kept)}",
         "## Subsets",

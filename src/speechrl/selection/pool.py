@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ from lhotse.cut import MixedCut
 
 from speechrl.config.load import resolve_path
 from speechrl.data.derive import read_set
+from speechrl.data.licences import UNKNOWN, licence_beside, licence_files, own_licence
 from speechrl.errors import DataError
 
 if TYPE_CHECKING:
@@ -22,13 +22,10 @@ if TYPE_CHECKING:
     from lhotse.cut import Cut
     from numpy.typing import NDArray
 
-UNKNOWN = "unknown"
 QUIET_DB = -35.0
 """A frame so far below the loud ones is no speech."""
 FLOOR_DB = -60.0
 FRAME_S = 0.02
-_LICENCE_FIELDS = ("licence", "license")
-_LICENCE_LINE = re.compile(r"^\s*Licen[cs]e:\s*(\S.*)$", re.MULTILINE | re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,21 +139,12 @@ def _files(cut: Cut) -> Iterator[Path]:
 
 
 def _own_licence(cut: Cut, source: str) -> Licence | None:
-    """The field `licence` of a cut or of what is said in it."""
-    holders = [getattr(cut, "custom", None), *(said.custom for said in cut.supervisions)]
-    named = (holder.get(field) for holder in holders if holder for field in _LICENCE_FIELDS)
-    name = next((str(value) for value in named if value), None)
+    name = own_licence(cut)
     return Licence(name, f"a field of {source}") if name else None
 
 
 def _licence_beside(manifest: Path) -> Licence:
-    """What a LICENSE file in the manifest's folder says: the first name after `License:`, or its first line."""
-    folder = manifest if manifest.is_dir() else manifest.parent
-    files = sorted(path for path in folder.glob("LICEN[CS]E*") if path.is_file())
-    if not files:
+    name = licence_beside(manifest)
+    if name is None:
         return Licence(UNKNOWN, f"no LICENSE beside {manifest.name}")
-    text = files[0].read_text(encoding="utf-8", errors="replace")
-    named = list(dict.fromkeys(name.strip() for name in _LICENCE_LINE.findall(text)))
-    first = next((line.strip() for line in text.splitlines() if line.strip()), UNKNOWN)
-    name = named[0] + " (the file names others too)" * (len(named) > 1) if named else first[:80]
-    return Licence(name, str(files[0]))
+    return Licence(name, str(licence_files(manifest)[0]))

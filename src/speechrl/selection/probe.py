@@ -84,7 +84,7 @@ def probe(
 
     Shards are in `folder/probe/MODEL-SETTINGS/`, by the model's weights and the settings that matter; kept contexts in
     `folder/contexts/MODEL/`. The same pool, model and seed give the same shards, also across a kill. The encoder reads
-    each utterance once.
+    each utterance once; where contexts are to be kept, once more each that was decoded without.
 
     Args:
         model: A recogniser.
@@ -107,12 +107,13 @@ def probe(
     place = folder / "probe" / f"{name}-{_settings_hash(config, seed)}"
     shards = Shards(place)
     missing = [item for item in items if item.key not in shards.rows]
+    known = [item for item in items if item.key in shards.rows]
+    store = None
+    if config.keep_contexts_gb:
+        store = ContextStore(folder / "contexts" / name, name, round(config.keep_contexts_gb * 1e9))
+    if config.threads and (missing or store is not None):
+        torch.set_num_threads(config.threads)
     if missing:
-        if config.threads:
-            torch.set_num_threads(config.threads)
-        store = None
-        if config.keep_contexts_gb:
-            store = ContextStore(folder / "contexts" / name, name, round(config.keep_contexts_gb * 1e9))
         place.mkdir(parents=True, exist_ok=True)
         write_json(place / "settings.json", {"model": name, "seed": seed, **config.model_dump(mode="json")})
         prober = _Prober(model, config, seed, store, device)
@@ -130,7 +131,29 @@ def probe(
                 shards.add(rows)
         finally:
             model.encoder.to("cpu")
+    if store is not None:
+        _keep_contexts(model, known, store, device, progress)
     return {item.key: _read(shards.rows[item.key]) for item in items}
+
+
+def _keep_contexts(
+    model: SpeechModel, items: Sequence[Item], store: ContextStore, device: torch.device, progress: Progress
+) -> None:
+    """Encode what the store lacks, until it is full."""
+    once = EncodeOnce(model, max_bytes=0, store=store)
+    try:
+        for number, item in enumerate(items, 1):
+            prompt = to_prompt(item.cut)
+            if once.encoder_for([prompt]) is None:
+                continue
+            kept = len(store)
+            model.encoder.to(device)
+            once.encode([prompt])
+            if len(store) == kept:
+                return
+            progress("encode", number, len(items))
+    finally:
+        model.encoder.to("cpu")
 
 
 class _Prober:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING
 
+from speechrl.data.prompts import to_prompt
 from speechrl.rewards.asr import asr_metrics
 from speechrl.selection.verdicts import find_verdict, mutual_error_rate
 from speechrl.text.loops import find_loops, unsupported_loops
@@ -111,10 +112,11 @@ def describe(
         opinions: What judges made of it, by key.
         agreed: What they agree on, by key.
         keywords: By key.
-        rewards: What samples earn; they see texts, no audio.
+        rewards: What samples earn; where one hears the prompt, audio is read, an utterance at a time.
         config: Thresholds and bands.
 
     Raises:
+        DataError: Audio cannot be loaded.
         RewardError: Too many rewards could not be computed.
     """
     return [
@@ -202,7 +204,10 @@ def _score(
     """The samples' scores; none without a reference."""
     if reference is None:
         return []
-    prompt = Prompt(item.cut.id, "asr", reference, item.language, keywords)
+    if rewards.hears_prompt:
+        prompt = replace(to_prompt(item.cut), text=reference, keywords=keywords)
+    else:
+        prompt = Prompt(item.cut.id, "asr", reference, item.language, keywords)
     outputs = [
         Output(text, Ending(ending), length)
         for text, ending, length in zip(heard.samples, heard.endings, heard.lengths, strict=True)

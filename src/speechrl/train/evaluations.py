@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from speechrl.errors import RewardError
 from speechrl.evaluate.dispatch import evaluate_model
 from speechrl.evaluate.results import assemble, read_evaluation
 from speechrl.evaluate.sound import Renderer
@@ -12,7 +13,7 @@ from speechrl.report.writers import write_json
 from speechrl.rewards.scorers.recogniser import check_judges
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     import torch
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from speechrl.config.schema import RunConfig
     from speechrl.evaluate.results import Evaluation
     from speechrl.models.base import SpeechModel
+    from speechrl.report.held_out import Scorer
     from speechrl.train.events import Listener, Moment
     from speechrl.train.stages import Stages
     from speechrl.types import Prompt
@@ -85,15 +87,34 @@ class Evaluations:
             if (value := numbers[metric]) is not None
         }
 
-    def after(self, before: Evaluation | None) -> dict[str, Any]:
-        """The trained model, compared with `before`; the content of `evaluation.json`, which is written."""
+    def after(
+        self,
+        before: Evaluation | None,
+        guard: Callable[[Mapping[str, Mapping[str, Any]]], list[str]],
+        score: Scorer | None = None,
+    ) -> dict[str, Any]:
+        """The trained model, compared with `before`; the content of `evaluation.json`, which is written.
+
+        Args:
+            before: What `before` found.
+            guard: Alarms about the sets' numbers, `Guards.end`; they are told, and kept as `alarms`.
+            score: The rewards, for the sentences that the report shows.
+        """
         found = self._evaluate("after")
         found.write(self._run_dir / "evaluation" / "after")
         render = None
         if self._model.task == "tts" and before is not None:
             render = Renderer(self._model, self._config.evaluation.vocoder)
-        keep_evaluation_audio(self._run_dir, self._sets, render)
+        try:
+            keep_evaluation_audio(self._run_dir, self._sets, render, score)
+        except RewardError as error:
+            # The model is trained and measured: this costs the report a few figures.
+            self._listener.message(f"no rewards of the shown sentences: {error}", alarm=True)
         content = assemble(before, found, self._config.evaluation.bootstrap, self._config.seed)
+        if alarms := guard(content["after"]):
+            content["alarms"] = alarms
+        for alarm in alarms:
+            self._listener.message(f"after training: {alarm}", alarm=True)
         write_json(self._run_dir / "evaluation.json", content)
         return content
 

@@ -19,7 +19,7 @@ QUIET_STEPS = 20
 
 NOTHING = (
     "no rollout took part in the update: all failed, were cut by length while algorithm.length_cut is mask, or were "
-    "left out by algorithm.filter. Raise rollout.max_new_tokens, or look at samples/."
+    "left out by algorithm.diffro.filter. Raise rollout.max_new_tokens, or look at samples/."
 )
 
 DRIFT = (
@@ -31,7 +31,7 @@ COLLAPSE = (
     "Raise rollout.temperature or lower train.learning_rate."
 )
 NO_SPREAD = (
-    "{value:.0%} of the groups have no spread in their rewards (limit {limit:.0%}), so they teach nothing. "
+    "{value:.0%} of the groups have no spread in their rewards (limit {limit:.0%}), so no advantage comes of them. "
     "Use harder data, a higher rollout.temperature, more rollout.group_size, or algorithm.resample_zero_spread."
 )
 DISAGREE = (
@@ -41,6 +41,10 @@ DISAGREE = (
 RAMBLE = (
     "rollouts have {value:.1f} tokens on average (limit {limit:.1f}, from the first steps): the policy may be learning "
     "to ramble. Look at samples/, add the hallucination reward, or lower rollout.max_new_tokens."
+)
+DRAWL = (
+    "rollouts have {value:.1f} tokens on average (limit {limit:.1f}, from the first steps): the policy may be learning "
+    "to drawl, or not to stop. Listen to audio/rollouts/, add the reward `duration`, or lower rollout.max_new_tokens."
 )
 
 
@@ -100,16 +104,23 @@ class Guards:
         if self._speech is not None:
             self._speech.begin(before)
 
-    def listen(self, step: int, row: Mapping[str, Any]) -> tuple[str, ...]:
-        """Alarms about how a synthesiser sounds, from a step's row of `metrics.jsonl`; none for a recogniser."""
-        if self._speech is None:
-            return ()
-        told = []
-        for name, sentence in self._speech.alarms(row).items():
+    def listen(self, step: int, row: Mapping[str, Any]) -> dict[str, Any]:
+        """The row of a step, with alarms about how a synthesiser sounds added to its `alarms`."""
+        told = list(row.get("alarms", ()))
+        for name, sentence in self._speech.alarms(row).items() if self._speech is not None else ():
             if not self._is_quiet(name, step):
                 self._last_alarm[name] = step
                 told.append(sentence)
-        return tuple(told)
+        return {**row, "alarms": told} if told else dict(row)
+
+    def end(self, after: Mapping[str, Mapping[str, Any]]) -> list[str]:
+        """Alarms about how a trained synthesiser sounds, from the sets' numbers (`Evaluation.to_json`)."""
+        if self._speech is None:
+            return []
+        row = {
+            f"evaluation/{name}/{key}": value for name, found in after.items() for key, value in found.items()
+        }
+        return list(self._speech.alarms(row).values())
 
     def stop_if_hopeless(self, step: int) -> None:
         """End the run when updates stay non-finite.
@@ -150,7 +161,8 @@ class Guards:
         ]
         if len(self._first_lengths) == BASELINE_STEPS:
             limit = config.max_length_ratio * sum(self._first_lengths) / BASELINE_STEPS
-            rules.append(Rule("completion_length", "above", limit, RAMBLE))
+            sentence = RAMBLE if self._speech is None else DRAWL
+            rules.append(Rule("completion_length", "above", limit, sentence))
         return rules
 
     def state_dict(self) -> dict[str, Any]:

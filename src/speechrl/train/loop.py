@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
+from speechrl.report.metrics import make_row
 from speechrl.train.collect import Collection, credited, rollout_seed
 from speechrl.train.stages import Stages
 
@@ -118,7 +119,7 @@ def run_steps(parts: Parts, config: RunConfig, device: torch.device, first_step:
         evaluated = p.between(step, stage)
         report = replace(report, metrics={**credit, **collection.counts(), **report.metrics, **evaluated})
         report = p.guards.review(step, report)
-        row = p.writer.log(
+        row = make_row(
             step,
             batch.prompts,
             batch.outputs,
@@ -126,12 +127,12 @@ def run_steps(parts: Parts, config: RunConfig, device: torch.device, first_step:
             report,
             stage.seconds,
             stage.memory_bytes,
-            credited(batch.groups, samples),
         )
-        heard = p.guards.listen(step, row)
+        row = p.guards.listen(step, row)
+        p.writer.log(row, batch.prompts, batch.outputs, batch.scores, credited(batch.groups, samples))
         # Only now, or the guards would be remembered without what they just heard.
         p.keeper.finished(step)
-        for alarm in (*report.alarms, *heard):
+        for alarm in row.get("alarms", ()):
             p.listener.message(f"step {step}: {alarm}", alarm=True)
         p.listener.step_finished(step, row)
         p.guards.stop_if_hopeless(step)

@@ -11,6 +11,7 @@ import torch
 from speechrl.algorithms import make_algorithm
 from speechrl.data.curriculum import Curriculum, known_difficulties
 from speechrl.data.derive import read_sets
+from speechrl.data.fit import refuse_unfit, unfit_cuts, unfit_prompts
 from speechrl.data.stream import PromptStream, within_duration
 from speechrl.errors import ConfigError
 from speechrl.evaluate.sets import load_sets
@@ -39,6 +40,8 @@ from speechrl.train.state import Keeper, RunState
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from lhotse import CutSet
+
     from speechrl.algorithms.base import Algorithm
     from speechrl.config.schema import RunConfig
     from speechrl.models.base import SpeechModel
@@ -63,6 +66,7 @@ def train(config: RunConfig, *, resume: bool = False, listener: Listener | None 
 
     Raises:
         ConfigError: The run directory already holds a run, or the data and the model are of different tasks.
+        DataError: A row cannot be read, or the model cannot take it.
         SpeechRLError: Everything else that can be expected to fail, each with its own class.
     """
     listener = listener or SilentListener()
@@ -75,40 +79,47 @@ def train(config: RunConfig, *, resume: bool = False, listener: Listener | None 
     if config.train.threads:
         torch.set_num_threads(config.train.threads)
     seed_everything(config.seed)
+    with RewardMixer(config.rewards) as rewards:
+        return _train(config, rewards, checkpoints, loaded, listener, resume=resume)
+
+
+def _train(
+    config: RunConfig,
+    rewards: RewardMixer,
+    checkpoints: Checkpoints,
+    loaded: Loaded | None,
+    listener: Listener,
+    *,
+    resume: bool,
+) -> RunResult:
+    """`train`, once it is known where to begin and who judges."""
+    run_dir = Path(config.output).expanduser()
     device = choose_device(config.train.device)
+    model, source, sets = _open(config, listener)
+    contexts = _open_contexts(model, config)
+    algorithm = make_algorithm(config.algorithm, seed=config.seed)
+    algorithm.check(model)
+    for token2text in rewards.token2texts.values():
+        check_vocabulary(token2text, cast("SpeaksCodes", model))
+    rollouts = _make_rollouts(model, algorithm, config)
+    learner = Learner(model.language_model, algorithm, config.train, lora_rank=config.model.lora_rank)
+    guards = Guards(config.guards, teacher=algorithm.teacher, speaks=config.task == "tts")
+    once = EncodeOnce(model, store=contexts)
+    # Of an evaluation of nothing nobody need be told.
+    evaluations = Evaluations(once, sets, config, device, run_dir, listener if sets else SilentListener())
+    before = evaluations.before(resume=resume)
+    if before is not None:
+        guards.begin(before.to_json(config.evaluation.bootstrap, config.seed))
+    state = RunState(config, learner, source, guards)
+    if loaded:
+        state.restore(loaded)
+        rollouts.load(learner.weights(), loaded.step)
+    render = Renderer(once) if config.task == "tts" else None
+    # Only now: a checkpoint that does not fit leaves the run directory as it is.
+    resume_step = (loaded.step if loaded else 0) if resume else None
+    first_step = (resume_step or 0) + 1
     with ExitStack() as stack:
-        rewards = stack.enter_context(RewardMixer(config.rewards))
-        source = _open_stream(config, listener)
-        sets = load_sets(config.evaluation.sets, config.task, config.evaluation.limit)
-        model = load_model(config.model.path)
-        if model.task != config.task:
-            raise ConfigError(
-                f"`task` is {config.task}, but {config.model.path} is a model for {model.task}."
-            )
-        contexts = _open_contexts(model, config)
-        algorithm = make_algorithm(config.algorithm, seed=config.seed)
-        algorithm.check(model)
-        for token2text in rewards.token2texts.values():
-            check_vocabulary(token2text, cast("SpeaksCodes", model))
-        rollouts = _make_rollouts(model, algorithm, config)
-        learner = Learner(model.language_model, algorithm, config.train, lora_rank=config.model.lora_rank)
-        guards = Guards(config.guards, teacher=algorithm.teacher, speaks=config.task == "tts")
-        once = EncodeOnce(model, store=contexts)
-        # Of an evaluation of nothing nobody need be told.
-        heard_by = listener if sets else SilentListener()
-        evaluations = Evaluations(once, sets, config, device, run_dir, heard_by)
-        before = evaluations.before(resume=resume)
-        if before is not None:
-            guards.begin(before.to_json(config.evaluation.bootstrap, config.seed))
-        state = RunState(config, learner, source, guards)
-        if loaded:
-            state.restore(loaded)
-            rollouts.load(learner.weights(), loaded.step)
-        render = Renderer(once) if config.task == "tts" else None
-        # Only now: a checkpoint that does not fit leaves the run directory as it is.
-        resume_step = (loaded.step if loaded else 0) if resume else None
         writer = stack.enter_context(RunWriter(run_dir, config, resume_step, render=render))
-        first_step = (resume_step or 0) + 1
         listener.run_started(config, first_step)
         keeper = stack.enter_context(Keeper(checkpoints, state, first_step - 1, listener, run_dir))
         stop = stack.enter_context(StopRequest(listener))
@@ -130,7 +141,7 @@ def train(config: RunConfig, *, resume: bool = False, listener: Listener | None 
     if stop.requested or done < config.train.steps:
         return RunResult(run_dir, done, interrupted=True, evaluation={}, model_dir=None)
     learner.finish()
-    content = evaluations.after(before)
+    content = evaluations.after(before, guards.end, rewards.score)
     model.save(run_dir / "model")
     return RunResult(run_dir, done, interrupted=False, evaluation=content, model_dir=run_dir / "model")
 
@@ -186,9 +197,21 @@ def _differences(old: Any, new: Any, key: str = "") -> list[str]:
     return [] if old == new else [f"{key} was {old!r} and is {new!r}"]
 
 
-def _open_stream(config: RunConfig, listener: Listener) -> StreamSource:
-    names = [config.data.train] if isinstance(config.data.train, str) else config.data.train
-    cuts = read_sets(names)
+def _open(config: RunConfig, listener: Listener) -> tuple[SpeechModel, StreamSource, dict[str, list[Prompt]]]:
+    """The model, what it practises on and what it is measured on, each held against the others."""
+    manifests = [config.data.train] if isinstance(config.data.train, str) else config.data.train
+    cuts = read_sets(manifests)
+    source = _open_stream(cuts, config, listener)
+    sets = load_sets(config.evaluation.sets, config.task, config.evaluation.limit)
+    model = load_model(config.model.path)
+    if model.task != config.task:
+        raise ConfigError(f"`task` is {config.task}, but {config.model.path} is a model for {model.task}.")
+    unfit = [*unfit_cuts(model, cuts, manifests), *unfit_prompts(model, sets, config.evaluation.sets)]
+    refuse_unfit(unfit, config.model.path)
+    return model, source, sets
+
+
+def _open_stream(cuts: CutSet, config: RunConfig, listener: Listener) -> StreamSource:
     wish = config.data.curriculum
     curriculum = Curriculum(wish.order, wish.bands, wish.refresh, known_difficulties(cuts))
     if config.task == "tts":  # their audio is a voice, however long

@@ -13,6 +13,8 @@ BASELINE_STEPS = 5
 EARS = ("token_cer", "cer")
 """Character error rates heard by rewards: Token2Text, or a recogniser."""
 JUDGE = "judge_cer"
+EAR, LAST_EAR = "ear", "last_ear"
+"""Where the error rates that rewards heard in the first steps, and in the last one, are kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,13 @@ BOUNDS: Mapping[str, tuple[Bound, ...]] = {
         Bound(
             1, 0.1, True,
             "{value:.0%} of the rollouts do not stop by themselves, {first:.0%} at first. Filter DiffRO's samples "
+            "(algorithm.diffro.filter: both), add the reward `stop`, or lower train.learning_rate.",
+        ),
+    ),
+    "no_stop_rate": (
+        Bound(
+            1, 0.1, True,
+            "{value:.0%} of the sentences do not stop by themselves, {first:.0%} at first. Filter DiffRO's samples "
             "(algorithm.diffro.filter: both), add the reward `stop`, or lower train.learning_rate.",
         ),
     ),
@@ -122,7 +131,7 @@ class SpeechGuards:
     def begin(self, before: Mapping[str, Mapping[str, Any]]) -> None:
         """Take the numbers of the sets before training as baselines (`Evaluation.to_json`)."""
         for name, numbers in before.items():
-            for metric in BOUNDS:
+            for metric in (*BOUNDS, JUDGE):
                 if isinstance(numbers.get(metric), float | int):
                     self._first.setdefault(f"evaluation/{name}/{metric}", [float(numbers[metric])])
 
@@ -132,7 +141,12 @@ class SpeechGuards:
         Args:
             metrics: Everything that is known of a step: its row in `metrics.jsonl`, or the same numbers.
         """
-        values = {**metrics, **_gaps(metrics)}
+        ear = next((float(metrics[name]) for name in EARS if metrics.get(name) is not None), None)
+        if ear is not None:
+            if len(self._first.setdefault(EAR, [])) < BASELINE_STEPS:
+                self._first[EAR].append(ear)
+            self._first[LAST_EAR] = [ear]
+        values = {**metrics, **self._gaps(metrics)}
         found = {}
         for name, value in values.items():
             place, _, metric = name.removeprefix("evaluation/").rpartition("/")
@@ -159,6 +173,10 @@ class SpeechGuards:
 
     def _baseline(self, name: str, value: float) -> float | None:
         """The baseline of a number, or None while it is still being taken."""
+        judged = self._first.get(f"{name.removesuffix('gap')}{JUDGE}") if name.endswith("/gap") else None
+        if judged:  # before training, when the reward had not been listened to yet
+            ears = self._first[EAR]
+            return judged[0] - sum(ears) / len(ears)
         known = self._first.setdefault(name, [])
         wanted = 1 if name.startswith("evaluation/") else BASELINE_STEPS
         if len(known) < wanted:
@@ -166,14 +184,16 @@ class SpeechGuards:
             return None
         return sum(known) / len(known)
 
+    def _gaps(self, metrics: Mapping[str, Any]) -> dict[str, float]:
+        """`evaluation/SET/gap`: character errors that the judge hears on a set, less those that the reward hears.
 
-def _gaps(metrics: Mapping[str, Any]) -> dict[str, float]:
-    """`evaluation/SET/gap`: character errors that the judge hears on a set, less those that the reward hears."""
-    heard = next((metrics[name] for name in EARS if metrics.get(name) is not None), None)
-    if heard is None:
-        return {}
-    return {
-        f"{name.removesuffix(JUDGE)}gap": float(value) - float(heard)
-        for name, value in metrics.items()
-        if name.startswith("evaluation/") and name.endswith(f"/{JUDGE}") and value is not None
-    }
+        Numbers after the last step are held against what the reward heard in it.
+        """
+        if LAST_EAR not in self._first:
+            return {}
+        (ear,) = self._first[LAST_EAR]
+        return {
+            f"{name.removesuffix(JUDGE)}gap": float(value) - ear
+            for name, value in metrics.items()
+            if name.startswith("evaluation/") and name.endswith(f"/{JUDGE}") and value is not None
+        }

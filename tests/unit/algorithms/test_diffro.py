@@ -1,18 +1,22 @@
 """DiffRO's loss on hand-made batches, and what the hybrid gives to whom."""
 
 import math
+from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
 import torch
 from diffro_toys import CODES, END, TEXTS, toy_sample, toy_token2text
 
+from speechrl.algorithms import diffro as diffro_module
 from speechrl.algorithms import make_algorithm
 from speechrl.algorithms.base import PolicyBatch
-from speechrl.algorithms.diffro import speech_length
+from speechrl.algorithms.diffro import gradients_through, speech_length
 from speechrl.algorithms.hybrid import Hybrid
 from speechrl.config.schema import AlgorithmConfig
 from speechrl.errors import ConfigError, ModelError
+from speechrl.models.tts.token2text import Token2Text, Token2TextConfig
+from speechrl.models.tts.token2text_parts import HeadSpec
 from speechrl.rl.diffro import gumbel_noise
 from speechrl.types import Ending
 
@@ -315,6 +319,57 @@ def test_policy_and_reward_model_must_mean_the_same(name):
     with pytest.raises(ModelError, match="tokenizer"):
         made.check(Speaker(codebook="other"))
     make_algorithm(AlgorithmConfig()).check(Speaker(task="asr"))
+
+
+@pytest.mark.parametrize("name", ["diffro", "hybrid"])
+def test_heads_are_looked_at_before_the_first_loss(name):
+    algorithm(name, heads={"silence": 0.5}).check(Speaker())
+    with pytest.raises(
+        ConfigError, match=r"algorithm\.diffro\.heads: .* no head 'silense' \(its heads: silence\)"
+    ):
+        algorithm(name, heads={"silence": 0.5, "silense": 0.5}).check(Speaker())
+
+
+def test_a_speaker_head_needs_voices_to_choose_from():
+    def heard_by(voices_KD):
+        config = Token2TextConfig(
+            CODES, "toy", width=8, layers=1, heads={"speaker": HeadSpec(("ann", "bob"))}
+        )
+        return algorithm(reward_model=Token2Text(config, voices_KD), heads={"speaker": 1.0})
+
+    heard_by(torch.eye(2)).check(Speaker())
+    with pytest.raises(ConfigError, match=r"algorithm\.diffro\.heads: the head 'speaker' .* no voices"):
+        heard_by(None).check(Speaker())
+
+
+@pytest.mark.parametrize(
+    ("architecture", "device", "cudnn"),
+    [("gru", "cuda", False), ("gru", "cpu", True), ("convnext", "cuda", True)],
+)
+def test_a_recurrent_reward_model_keeps_off_cudnn_which_has_no_gradient_in_evaluation_mode(
+    architecture, device, cudnn
+):
+    model = Token2Text(Token2TextConfig(CODES, "toy", architecture, width=8, layers=1)).eval()
+    before = torch.backends.cudnn.enabled
+    with gradients_through(model, torch.device(device)):
+        assert torch.backends.cudnn.enabled == (before and cudnn)
+    assert torch.backends.cudnn.enabled == before
+
+
+def test_the_reward_model_is_asked_where_gradients_pass(monkeypatch):
+    inside, asked = [], []
+
+    @contextmanager
+    def around(model, device):
+        inside.append(device)
+        yield
+        inside.pop()
+
+    monkeypatch.setattr(diffro_module, "gradients_through", around)
+    made = algorithm()
+    made.reward_model.backbone.register_forward_hook(lambda *_: asked.append(list(inside)))
+    made.loss(batch()).total.backward()
+    assert asked == [[torch.device("cpu")]]
 
 
 def test_diffro_alone_gives_every_group_a_lesson():

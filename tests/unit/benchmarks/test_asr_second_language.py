@@ -10,12 +10,16 @@ from speechrl.config.load import load_as
 from speechrl.config.schema import RunConfig
 from speechrl.config.selection import SelectionConfig
 from speechrl.evaluate.results import Row
+from speechrl.rewards.base import check_rewards
 
 sys.path.append(str(Path(__file__).resolve().parents[3] / "benchmarks"))
+sys.path.append(str(Path(__file__).parent))
 
 import asr_second_language as second
 import asr_study
 import asr_study_table as table
+from asr_study_folder import folder_of
+from study_folders import choose_toy_data, finish_run
 
 STUDY = second.OtherLanguage("build/model", "build/asterisk_it", "test", 3, "D2 long")
 PERFECT = Row("", "it", "a b", "a b", 0, 0, 0, 2, "stop", 3, False, False, False, False, 1, 0, 0)
@@ -72,4 +76,39 @@ def test_the_page_shows_the_columns_of_the_result():
     printed = table.page({"summary": lines, "pairs": [], "data": {}}).splitlines()
     titles = [column.title for column in second.COLUMNS]
     assert printed[0] == f"| % | {' | '.join(titles)} |"
-    assert "-50.0 %" in printed[7]
+    assert "-50.0 %" in printed[12]
+
+
+def test_where_the_row_needs_a_listener_it_is_the_start_of_that_language(tmp_path):
+    study = replace(STUDY, row="mixed, R1+unsupported")
+    recipe = study.recipes[study.row]
+    command = study.training(recipe, 1, tmp_path, tmp_path / "run")
+    config = load_as(RunConfig, asr_study.CONFIG, command[command.index(str(asr_study.CONFIG)) + 1 :])
+    check_rewards(config.rewards, "asr")
+    assert [term.options.get("model") for term in config.rewards.terms] == [None, "build/model"]
+    assert "model" not in asr_study.UNSUPPORTED.get("options", {})
+
+
+def test_the_table_holds_what_is_finished(tmp_path):
+    choose_toy_data(tmp_path)
+    with pytest.raises(FileNotFoundError):
+        second.collect(STUDY, tmp_path / "elsewhere", [1])
+    assert second.collect(STUDY, tmp_path, [1, 2])["rows"] == []
+    for name, seed in ((second.START, 0), ("D2 long", 1), ("D2 long", 2)):
+        finish_run(folder_of(tmp_path, name, seed), STUDY.sets)
+    half = second.collect(STUDY, tmp_path, [1, 2])
+    assert [one["row"] for one in half["summary"]] == ["start", "D2 long"]
+    assert half["pairs"] == []
+    finish_run(folder_of(tmp_path, second.SFT, 2), STUDY.sets, substitutions=1)
+    found = second.collect(STUDY, tmp_path, [1, 2])
+    assert [(one["row"], one["seed"]) for one in found["rows"]] == [
+        ("start", 0),
+        ("D2 long", 1),
+        ("D2 long", 2),
+        (second.SFT, 2),
+    ]
+    (pair,) = found["pairs"]
+    # One word of the four of the set is right in the row and wrong in its control.
+    assert pair["columns"]["WER human"]["difference"] == pytest.approx(-1 / 4)
+    assert set(found["data"]) == {"long"}
+    assert second.SFT in table.page(found)

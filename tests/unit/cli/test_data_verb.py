@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile as sf
+from speaking_toys import ToySynthesiser
 from toys import ToyRecogniser
 
 from speechrl.selection import run
@@ -152,7 +153,27 @@ def test_texts_are_chosen_and_counted(speechrl, tmp_path) -> None:
         "texts": str(out),
         "rows": 2,
         "by_kind": {"repetition": 1, "digits": 1},
+        "left_out": 0,
     }
     nothing = speechrl("data", "texts", pool, "--out", out, "--kind", "long")
     assert nothing.code == 3
     assert "no text is of the kinds long" in nothing.err
+
+
+def test_check_and_texts_keep_what_a_model_can_take(speechrl, manifest, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("speechrl.models.load.load_model", lambda path: ToySynthesiser())
+    rows = [{"audio": "a.wav", "id": text[0], "text": text} for text in ("one two three", "call 5 5 5")]
+    manifest.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert speechrl("data", "check", manifest).code == 0
+    good = tmp_path / "good.jsonl"
+    ended = speechrl("data", "check", manifest, "--for", "toy", "--good", good)
+    assert ended.code == 3
+    assert ended.out.startswith("row 2 (c), text: digits in 'call 5 5 5'; spell them out")
+    assert speechrl("data", "check", good, "--for", "toy").code == 0
+    out = tmp_path / "hard.jsonl"
+    voices = ("--voices", "package:data/tts_en/voices.jsonl")
+    ended = speechrl("data", "texts", manifest, "--out", out, "--for", "toy", *voices)
+    assert "1 text of the pool left out: toy cannot speak them" in ended.out
+    assert speechrl("data", "check", out, "--for", "toy").code == 0
+    nothing = speechrl("data", "texts", manifest, "--out", out, "--for", "toy", "--kind", "repetition")
+    assert "can be spoken by toy" in nothing.err

@@ -81,3 +81,11 @@ def test_without_a_set_there_is_nothing_to_evaluate(speechrl, toy) -> None:
     ended = speechrl("evaluate", "toy")
     assert ended.code == ConfigError.exit_code
     assert "held-out set" in ended.err
+
+
+def test_what_the_model_cannot_speak_is_refused_before_it_speaks(speechrl, manifest, toy) -> None:
+    manifest.write_text('{"id": "s9", "text": "room 42", "audio": "voice.flac"}\n')
+    ended = speechrl("evaluate", "toy", manifest)
+    assert ended.code == 3
+    assert "row 1 (s9), text: digits in 'room 42'; spell them out" in ended.err
+    assert not toy

@@ -45,6 +45,22 @@ def test_file_overrides_and_defaults_meet(good: Path) -> None:
     assert config.rollout.group_size == 8
 
 
+def test_speech_has_more_tokens_than_text(good: Path) -> None:
+    text, speech, given = (
+        load_config(good, overrides)
+        for overrides in ([], ["task=tts"], ["task=tts", "rollout.max_new_tokens=90"])
+    )
+    assert (text.rollout.max_new_tokens, text.evaluation.max_new_tokens) == (64, 128)
+    assert (speech.rollout.max_new_tokens, speech.evaluation.max_new_tokens) == (400, 600)
+    assert given.rollout.max_new_tokens == 90
+
+
+def test_difficulty_is_not_measured_anew_for_an_order_that_nobody_asked_for(good: Path) -> None:
+    assert "data.curriculum" in (told := refusal(good, "data.curriculum.refresh=true"))
+    assert "choose easy_first or hard_first" in told
+    load_config(good, ["data.curriculum.refresh=true", "data.curriculum.order=easy_first"])
+
+
 def test_show_is_read_back_to_the_same_configuration(good: Path, tmp_path: Path) -> None:
     config = load_config(good, ["guards.max_kl=0.5"])
     again = tmp_path / "resolved.yaml"

@@ -1,6 +1,7 @@
 """Sets made by disturbing each item, and what is written of them."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from speechrl.data.manifests import read_manifest
 from speechrl.data.prompts import to_prompt
 from speechrl.data.written import write_derived
 from speechrl.errors import DataError
+from speechrl.selection.pool import read_pool
 
 RATE_HZ = 16_000
 
@@ -113,6 +115,52 @@ def test_written_sets_can_be_read_again_with_their_record(manifest, tmp_path) ->
     on_disk = to_prompt(cuts[0])
     assert (in_memory.id, in_memory.text) == (on_disk.id, on_disk.text)
     np.testing.assert_array_equal(in_memory.audio, on_disk.audio)
+
+
+@pytest.fixture
+def licensed(manifest, tmp_path):
+    """The same items under two licences of their own, and one of the folder's."""
+    folder = tmp_path / "licensed"
+    shutil.copytree(manifest.parent, folder)
+    own = dict(zip(range(6), ["CC0-1.0", "CC0-1.0", "CC-BY-4.0"], strict=False))
+    rows = [json.loads(line) for line in manifest.read_text().splitlines()]
+    rows = [row | ({"licence": own[index]} if index in own else {}) for index, row in enumerate(rows)]
+    (folder / "m.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (folder / "LICENSE.txt").write_text("License: MIT\n")
+    (folder / "LICENCE").write_text("License: MIT\n")
+    (folder / "NOTICE.md").write_text("Spoken by nobody.\n")
+    return folder / "m.jsonl"
+
+
+def test_licences_go_with_what_is_made(licensed, tmp_path) -> None:
+    out = tmp_path / "made"
+    write_derived(str(licensed), ["telephone", "babble", "silence"], 7, out)
+    assert (out / "NOTICE.md").read_text() == "Spoken by nobody.\n"
+    assert {path.name for path in out.glob("LIC*")} == {"LICENSE.txt", "LICENCE"}
+    rows = [json.loads(line) for line in (out / "manifest.jsonl").read_text().splitlines()]
+    own = ["CC0-1.0", "CC0-1.0", "CC-BY-4.0", "MIT", "MIT", "MIT"]
+    for row, named in zip(rows[:6], own, strict=True):
+        assert row["licence"] == named
+    for row in rows[6:12]:
+        heard = {own[int(name[1:])] for name in (*row["made"]["of"], *row["made"]["voices"])}
+        assert set(row["licence"].split(", ")) == heard
+    assert not any("licence" in row for row in rows[12:])
+    pool = read_pool([str(out / "manifest.jsonl")])
+    assert [item.licence.name for item in pool[:6]] == own
+    assert {item.licence.name for item in pool[12:]} == {"MIT"}
+
+
+def test_babble_whose_voices_are_not_named_is_under_all_licences(licensed, tmp_path) -> None:
+    write_derived(str(licensed), ["noise"], 7, tmp_path / "made")
+    rows = [json.loads(line) for line in (tmp_path / "made" / "manifest.jsonl").read_text().splitlines()]
+    assert {row["made"]["noise"] for row in rows} >= {"babble"}
+    for row, own in zip(rows, ["CC0-1.0", "CC0-1.0", "CC-BY-4.0", "MIT", "MIT", "MIT"], strict=True):
+        assert row["licence"] == ("CC-BY-4.0, CC0-1.0, MIT" if row["made"]["noise"] == "babble" else own)
+
+
+def test_without_licences_of_their_own_rows_say_none(manifest, tmp_path) -> None:
+    write_derived(str(manifest), ["telephone"], 7, tmp_path / "made")
+    assert '"licence"' not in (tmp_path / "made" / "manifest.jsonl").read_text()
 
 
 def test_unknown_kinds_and_used_folders_are_refused(manifest, tmp_path) -> None:

@@ -13,7 +13,7 @@ import soundfile as sf
 from speechrl.config.load import load_config
 from speechrl.errors import ConfigError, TrainingError
 from speechrl.report.held_out import most_changed
-from speechrl.report.metrics import STABLE_KEYS
+from speechrl.report.metrics import STABLE_KEYS, make_row
 from speechrl.report.run_writer import RunWriter
 from speechrl.report.sounds import audio_name, keep_audio
 from speechrl.report.writers import read_rows
@@ -29,15 +29,8 @@ def log_steps(writer, make, steps):
             [make["judge"](i, o, generator) for o in group] for i, group in zip(prompts, outputs, strict=True)
         ]
         report = StepReport({"loss": 0.1 * step})
-        writer.log(
-            step,
-            prompts,
-            outputs,
-            scores,
-            report,
-            {"sample": 0.5, "update": 1.0},
-            {"sample": 100, "update": 300},
-        )
+        cost = {"sample": 0.5, "update": 1.0}, {"sample": 100, "update": 300}
+        writer.log(make_row(step, prompts, outputs, scores, report, *cost), prompts, outputs, scores)
 
 
 def test_a_run_directory_holds_what_others_may_read(run_dir):

@@ -12,7 +12,7 @@ from speech_report_fixture import RATE_HZ, hum, make_speech_run, render, reward,
 from speechrl.report import listening
 from speechrl.report.held_out import evaluation_audio_name, keep_evaluation_audio, most_changed, unchosen
 from speechrl.report.measures import what_else_changed
-from speechrl.report.metrics import step_metrics
+from speechrl.report.metrics import make_row, step_metrics
 from speechrl.report.page import write_report
 from speechrl.report.panels import draw
 from speechrl.report.run_writer import RunWriter
@@ -32,7 +32,7 @@ def step(listens=True, sound=True, groups=8, size=3):
 
 def log(folder, parts, **options):
     with RunWriter(folder, speech_config(folder, 1), **options) as writer:
-        writer.log(1, *parts, StepReport({}), {}, {})
+        writer.log(make_row(1, *parts, StepReport({}), {}, {}), *parts)
     return read_rows(folder / "samples" / "step_000001.jsonl")
 
 
@@ -111,7 +111,8 @@ def test_tensorboard_hears_best_and_worst(tmp_path):
     config = speech_config(tmp_path, 1)
     config = config.model_copy(update={"report": config.report.model_copy(update={"tensorboard": True})})
     with RunWriter(tmp_path, config) as writer:
-        writer.log(1, *step(groups=2), StepReport({}), {}, {})
+        parts = step(groups=2)
+        writer.log(make_row(1, *parts, StepReport({}), {}, {}), *parts)
     tags = EventAccumulator(str(tmp_path / "tensorboard")).Reload().Tags()["audio"]
     assert sorted(tags) == ["best/0", "best/1", "worst/0", "worst/1"]
 
@@ -192,6 +193,15 @@ def page(speech_dir, tmp_path_factory):
     copy = tmp_path_factory.mktemp("page") / "my-voice"
     shutil.copytree(speech_dir, copy)
     return write_report(copy).read_text()
+
+
+def test_every_shown_sentence_tells_what_the_rewards_made_of_it(page, speech_dir):
+    rewards = json.loads((speech_dir / "evaluation" / "rewards.json").read_text())
+    shown = [moments for places in rewards.values() for moments in places.values()]
+    assert {"before": {"token_accuracy": 0.25}} in shown  # what failed is left out
+    for moment, value in (("before", "+0.25"), ("after", "+0.75")):
+        told = page.count(f"reward: token_accuracy {value}")
+        assert told >= sum(moment in moments for moments in shown) > 0
 
 
 def test_every_shown_sentence_has_two_players_and_two_pictures(page):

@@ -96,6 +96,7 @@ def test_ears_are_believed_before_tokens_whatever_the_order() -> None:
     assert score.metrics["token_cer"] == 0.0
     ((score,),) = judge(config({"name": "token_accuracy"}), [1])
     assert score.heard == "one cat two dogs"
+    assert not {"wer", "cer", "words"} & score.metrics.keys()  # nobody listened
 
 
 def test_a_second_recogniser_has_its_own_name_and_leaves_the_numbers_of_the_first(

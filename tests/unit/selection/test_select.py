@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +12,14 @@ import soundfile as sf
 import torch
 from toys import WORDS, ToyRecogniser, context, toy_config
 
+from speechrl.cli.data import _told
 from speechrl.config.selection import SelectionConfig
 from speechrl.data.manifests import read_manifest
 from speechrl.data.prompts import to_prompt
 from speechrl.errors import ConfigError, DataError
+from speechrl.rewards.registry import REWARDS
+from speechrl.rewards.verdict import Verdict, failed
+from speechrl.selection import utterances
 from speechrl.selection.run import select
 from speechrl.train import run
 from speechrl.types import Context
@@ -122,6 +127,25 @@ def test_the_encoder_reads_each_utterance_once_and_nothing_is_decoded_twice(tmp_
     assert {one.id for one in found.subsets["long"]} == {f"clip-{index}" for index in range(5, SIZE)}
 
 
+def test_contexts_are_kept_of_what_was_heard_before_until_the_store_is_full(tmp_path: Path) -> None:
+    pool = write_pool(tmp_path / "data")
+
+    def kept(gigabytes: float) -> tuple[list[str], int]:
+        chooser = Chooser()
+        config = rules()
+        probe = config.probe.model_copy(update={"keep_contexts_gb": gigabytes})
+        chooser(config.model_copy(update={"probe": probe}), pool, tmp_path / "out")
+        assert all(name == "encode" for name, _, _ in chooser.told) or gigabytes == 0
+        indices = list((tmp_path / "out" / "contexts").rglob("index.jsonl"))
+        return chooser.model.encoded, sum(len(path.read_text().splitlines()) for path in indices)
+
+    five_gb = sum(context(f"clip-{index}").numel() for index in range(5)) * 4 / 1e9
+    assert kept(0)[1] == 0
+    assert kept(five_gb + 4e-9) == ([f"clip-{index}" for index in range(6)], 5)  # the sixth does not fit
+    assert kept(1) == ([f"clip-{index}" for index in range(5, SIZE)], SIZE)
+    assert kept(1) == ([], SIZE)
+
+
 def test_a_corrected_label_is_not_listened_to_again_and_other_weights_are(tmp_path: Path) -> None:
     pool = write_pool(tmp_path / "data")
     Chooser()(rules(), pool, tmp_path / "out")
@@ -211,6 +235,42 @@ def test_derived_sound_is_written_to_files(tmp_path: Path) -> None:
     assert all(to_prompt(cut).duration_s == pytest.approx(cut.duration) for cut in cuts)
 
 
+class Attentive:
+    """A reward that hears prompts, in the way of `unsupported`."""
+
+    def __init__(self, *, model: str = "") -> None:
+        pass
+
+    def judge(self, outputs, prompts):
+        return [
+            Verdict(-float(prompt.audio[0])) if prompt.audio is not None else failed("has no audio")
+            for prompt in prompts
+        ]
+
+
+def test_audio_is_read_for_rewards_that_hear_the_prompt_and_for_no_others(
+    tmp_path: Path, monkeypatch
+) -> None:
+    unsupported = replace(REWARDS["unsupported"], function=Attentive)
+    monkeypatch.setitem(REWARDS, "unsupported", unsupported)
+    pool = write_pool(tmp_path / "data")
+    read: list[str] = []
+
+    def reading(cut):
+        read.append(cut.id)
+        return to_prompt(cut)
+
+    monkeypatch.setattr(utterances, "to_prompt", reading)
+    Chooser()(rules(), pool, tmp_path / "out")
+    assert read == []
+    terms = {"rewards": {"terms": [{"name": "unsupported"}]}}
+    found = Chooser()(rules(**terms), pool, tmp_path / "out")
+    assert read == [f"clip-{index}" for index in range(SIZE)]
+    assert [one.reward_mean for one in found.utterances] == [
+        pytest.approx(-0.02 * (index + 1), abs=1e-4) for index in range(SIZE)
+    ]
+
+
 class Echo:
     """A judge that knows what was said from the level of the sound."""
 
@@ -286,6 +346,17 @@ def test_the_card_adds_up(tmp_path: Path) -> None:
     pictures = {path.name for path in (tmp_path / "out" / "pictures").iterdir()}
     assert pictures == {name for name in pictures if f"(pictures/{name})" in shown}
     assert "difficulty.svg" in pictures
+
+
+def test_where_nothing_was_held_out_the_card_says_so(tmp_path: Path) -> None:
+    pool = write_pool(tmp_path / "data")
+    never = write_pool(tmp_path / "held")
+    never.write_text(never.read_text().splitlines()[0] + "\n")
+    for named, says in (([], True), ([str(never)], False)):
+        card = Chooser()(rules(never=named), pool, tmp_path / "out").card
+        shown = (tmp_path / "out" / "card.md").read_text()
+        assert ("Nothing was held out" in shown, "Held out: `" in shown) == (says, not says)
+        assert any("nothing was held out" in line and "--never" in line for line in _told(card)) == says
 
 
 def test_a_run_trains_on_a_subset_with_its_contexts_in_order_of_difficulty(

@@ -1,13 +1,24 @@
 from __future__ import annotations
 
+from pathlib import Path
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
+from speechrl.errors import ModelError
 from speechrl.models.language_model import LanguageModel
 from speechrl.models.tts.text_encoder import TextEncoder, TextEncoderConfig, piece_strings
-from speechrl.starter.tts.sft import Recipe, SupervisedSynthesiser, initialise, optimisers_for
+from speechrl.starter.tts import sft
+from speechrl.starter.tts.sft import (
+    Recipe,
+    SupervisedSynthesiser,
+    go_on_from,
+    initialise,
+    optimisers_for,
+)
 from speechrl.starter.tts.sft_corpus import Corpus, fit_pace, train_tokenizer
 from speechrl.starter.tts.tokenizer import Coded
 from speechrl.types import Context
@@ -172,3 +183,14 @@ def test_every_weight_is_trained_once(corpus: Corpus) -> None:
     assert float(loss.detach()) / count == pytest.approx(
         np.log(CODES + 1), abs=0.02
     )  # first predictions are even
+
+
+def test_going_on_needs_codes_that_mean_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    old = SimpleNamespace(codebook="abc", decoder="old")
+    monkeypatch.setattr(sft, "load_synthesiser", lambda folder: old)
+    further = SimpleNamespace(codebook="abc")
+    assert go_on_from(Path("model"), further, Path("tokenizer")).decoder is further
+    with pytest.raises(
+        ModelError, match=r"--init model: .* codebook abc, but --tokenizer tokenizer has codebook xyz"
+    ):
+        go_on_from(Path("model"), SimpleNamespace(codebook="xyz"), Path("tokenizer"))

@@ -60,10 +60,18 @@ def stage(name, module=None):
 
 
 def test_before_and_after_leave_rows_numbers_and_sound(make, tmp_path):
-    evaluations = make()
+    told = []
+
+    class Told(SilentListener):
+        def message(self, text, *, alarm=False):
+            told.append((text, alarm))
+
+    evaluations = make(listener=Told())
     before = evaluations.before(resume=False)
     evaluations._model._model.language_model = ToySynthesiser(seed=3).language_model
-    content = evaluations.after(before)
+    content = evaluations.after(before, lambda after: [f"{', '.join(after)} sounds odd"])
+    assert content["alarms"] == ["test sounds odd"]
+    assert told == [("after training: test sounds odd", True)]
     assert json.loads((tmp_path / "evaluation.json").read_text()) == content
     assert {"judge_wer", "similarity", "tokens_per_char", "no_stop_rate"} <= content["after"]["test"].keys()
     assert content["paired"]["test"]["measure"] == "judge_wer"
@@ -112,7 +120,8 @@ def test_a_judge_that_also_rewards_is_refused_before_anything_is_spoken(make):
 def test_without_an_evaluation_before_there_is_no_comparison(make, tmp_path):
     evaluations = make(config(before=False))
     assert evaluations.before(resume=False) is None
-    content = evaluations.after(None)
+    content = evaluations.after(None, lambda after: [])
+    assert "alarms" not in content
     assert content["before"] == content["paired"] == {}
     assert not (tmp_path / "audio").exists()
 

@@ -31,6 +31,31 @@ def test_each_limit_alarms_beyond_it_and_says_what_to_do(
     assert mend in sentence
 
 
+def test_a_synthesiser_is_listened_to_in_every_step_and_after_the_last() -> None:
+    guards, silent = Guards(GuardsConfig(), speaks=True), Guards(GuardsConfig())
+    before, after = {"test": {"quality": 4.0, "judge_wer": 0.3}}, {"test": {"quality": 3.5, "judge_wer": 0.2}}
+    for one in (guards, silent):
+        one.begin(before)
+    row = {"step": 1, "evaluation/test/quality": 3.5, "alarms": ["KL is high"]}
+    first, sentence = guards.listen(1, row)["alarms"]
+    assert first == "KL is high"
+    assert sentence.startswith("on test, DistillMOS is 3.50, 4.00 at first")
+    assert guards.listen(2, {"step": 2, "evaluation/test/quality": 3.5}) == {
+        "step": 2, "evaluation/test/quality": 3.5
+    }  # fmt: skip
+    assert guards.end(after) == [sentence]
+    assert silent.listen(1, row) == row
+    assert silent.end(after) == []
+
+
+def test_long_speech_is_not_told_to_punish_hallucination() -> None:
+    for speaks, mend in ((True, "reward `duration`"), (False, "hallucination reward")):
+        guards = Guards(GuardsConfig(max_length_ratio=2.0), speaks=speaks)
+        for step in range(1, 6):
+            alarms(guards, step, completion_length=10.0)
+        assert mend in alarms(guards, 6, completion_length=30.0)[0]
+
+
 def test_an_alarm_rests_and_returns() -> None:
     guards = Guards(GuardsConfig())
     heard = [step for step in range(1, 2 * QUIET_STEPS + 2) if alarms(guards, step, kl=5.0)]

@@ -9,6 +9,7 @@ STEADY = {
     "length_cut_share": 0.02,
     "token_cer": 0.2,
     "reward/quality": 0.7,
+    "evaluation/test/no_stop_rate": 0.03,
     "evaluation/test/log_f0_std": 0.2,
     "evaluation/test/speaking_rate": 15.0,
     "evaluation/test/quality": 4.0,
@@ -30,6 +31,7 @@ def trained() -> SpeechGuards:
         ("tokens_per_char", 2.0, 2.2, "slows down"),
         ("tokens_per_char", 1.25, 1.1, "rushes"),
         ("length_cut_share", 0.11, 0.13, "do not stop"),
+        ("evaluation/test/no_stop_rate", 0.12, 0.14, "do not stop"),
         ("evaluation/test/log_f0_std", 0.15, 0.13, "flat"),
         ("evaluation/test/log_f0_std", 0.29, 0.31, "wavers"),
         ("evaluation/test/speaking_rate", 19.0, 20.0, "a second"),
@@ -60,6 +62,21 @@ def test_the_evaluation_before_training_is_the_baseline_if_there_is_one():
     guards = SpeechGuards()
     guards.begin({"test": {"quality": 4.4, "similarity": None, "judges": {}}})
     assert list(guards.alarms(STEADY)) == ["evaluation/test/quality"]
+
+
+def test_the_gap_begins_with_the_evaluation_before_training_and_ends_with_the_one_after() -> None:
+    before = {"test": {"judge_cer": 0.25}}
+    opened, steady = SpeechGuards(), SpeechGuards()
+    for guards, last in ((opened, 0.05), (steady, 0.18)):
+        guards.begin(before)
+        for token_cer in (0.2, 0.2, 0.2, 0.2, 0.2, last):
+            assert guards.alarms({"token_cer": token_cer}) == {}
+    restored = SpeechGuards()
+    restored.load_state_dict(opened.state_dict())
+    # The judge hears 5 points more than the reward at first; 17 at the end, or 4.
+    for guards in (opened, restored):
+        assert list(guards.alarms({"evaluation/test/judge_cer": 0.22})) == ["evaluation/test/gap"]
+    assert steady.alarms({"evaluation/test/judge_cer": 0.22}) == {}
 
 
 def test_a_term_of_the_reward_is_no_measurement_of_its_name():

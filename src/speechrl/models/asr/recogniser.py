@@ -16,6 +16,7 @@ from speechrl.errors import ModelError
 from speechrl.models.asr.adapter import StackingAdapter
 from speechrl.models.asr.whisper_encoder import SAMPLE_RATE_HZ, WhisperFrames, load_whisper_frames
 from speechrl.models.atomic_folder import saved_model
+from speechrl.models.base import Fault
 from speechrl.models.language_model import LanguageModel
 from speechrl.types import Context, Ending, Output
 
@@ -86,20 +87,28 @@ class Recogniser:
         ids: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
         return ids
 
+    def fault(self, prompt: Prompt) -> Fault | None:
+        """Audio without samples, or not at 16 kHz; see `models.base.SpeechModel`. The text is never looked at."""
+        if prompt.audio is None:
+            return None
+        if len(prompt.audio) == 0:
+            return Fault("audio", "no samples to recognise", "record it again, or drop the row")
+        if prompt.sample_rate_hz != SAMPLE_RATE_HZ:
+            return Fault("audio", f"at {prompt.sample_rate_hz} Hz", f"resample to {SAMPLE_RATE_HZ} Hz")
+        return None
+
     @torch.no_grad()
     def encode(self, prompts: Sequence[Prompt]) -> list[Context]:
         """Run encoder and adapter once per prompt.
 
         Raises:
-            ModelError: A prompt has no audio, or not at 16 kHz.
+            ModelError: A prompt has a `fault`, or no audio.
         """
         for prompt in prompts:
-            if prompt.audio is None or len(prompt.audio) == 0:
-                raise ModelError(f"prompt {prompt.id}: has no audio to recognise")
-            if prompt.sample_rate_hz != SAMPLE_RATE_HZ:
-                raise ModelError(
-                    f"prompt {prompt.id}: audio at {prompt.sample_rate_hz} Hz; resample to {SAMPLE_RATE_HZ} Hz"
-                )
+            if prompt.audio is None:
+                raise ModelError(f"prompt {prompt.id}, audio: nothing to recognise; give a clip")
+            if fault := self.fault(prompt):
+                raise ModelError(f"prompt {prompt.id}, {fault}")
         embeddings = self.encoder([prompt.audio for prompt in prompts if prompt.audio is not None])
         start_1D = (
             self.language_model.embed(torch.tensor([self.tokenizer.bos_token_id])).detach().float().cpu()

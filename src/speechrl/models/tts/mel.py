@@ -13,6 +13,7 @@ SAMPLE_RATE_HZ = 22_050
 BANDS = 80
 HOP = 256
 N_FFT = 1024
+FMIN_HZ = 0.0
 FMAX_HZ = 8000.0
 FRAMES_PER_SECOND = SAMPLE_RATE_HZ / HOP
 FLOOR = 1e-5
@@ -25,7 +26,7 @@ def filterbank() -> Tensor:
     bank = mel_filter_bank(
         num_frequency_bins=N_FFT // 2 + 1,
         num_mel_filters=BANDS,
-        min_frequency=0.0,
+        min_frequency=FMIN_HZ,
         max_frequency=FMAX_HZ,
         sampling_rate=SAMPLE_RATE_HZ,
         norm="slaney",

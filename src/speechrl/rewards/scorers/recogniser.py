@@ -121,7 +121,7 @@ def _identity(name: str) -> str:
     if name.startswith("package:") or Path(name).exists():
         return str(resolve_path(name).resolve())
     alias = name.rpartition("/")[2].lower()
-    return {"whisper-tiny.en": "whisper-tiny.en", "whisper-base": "whisper-base"}.get(alias, name.lower())
+    return alias if alias in PACKAGED else name.lower()
 
 
 class FolderRecogniser:

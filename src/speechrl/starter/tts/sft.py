@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, embedding, linear
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
+from speechrl.errors import ModelError
 from speechrl.models.language_model import LanguageModel
 from speechrl.models.tts.code_digits import digits_of_codes, embeddings_by_digit
 from speechrl.models.tts.speech_tokenizer import load_speech_tokenizer
@@ -189,6 +190,30 @@ def build(
     return Synthesiser(config, encoder, LanguageModel(causal_lm, end), speech, tokenizer)
 
 
+def go_on_from(folder: Path, speech: SpeechTokenizer, tokenizer: Path) -> Synthesiser:
+    """A synthesiser whose weights are the start of another training, on codes of the same speech tokenizer.
+
+    Its decoder becomes `speech`, which may have learnt further; a code must still mean what it meant.
+
+    Args:
+        folder: Of the synthesiser.
+        speech: The speech tokenizer whose codes it is to be trained on.
+        tokenizer: Folder of `speech`, for the message.
+
+    Raises:
+        ModelError: It cannot be loaded, or speaks the codes of another codebook.
+    """
+    synthesiser = load_synthesiser(folder)
+    if synthesiser.codebook != speech.codebook:
+        raise ModelError(
+            f"--init {folder}: speaks the codes of codebook {synthesiser.codebook}, but --tokenizer {tokenizer} has "
+            f"codebook {speech.codebook}; give the speech tokenizer that belongs to it ({folder / 'speech_tokenizer'}) "
+            "and codes made with that, or leave --init out"
+        )
+    synthesiser.decoder = speech
+    return synthesiser
+
+
 @torch.no_grad()
 def initialise(text_encoder: TextEncoder, language_model: Qwen3ForCausalLM, levels: Sequence[int]) -> None:
     """Embeddings of unit variance, alike by digit, branches that begin as nothing, and even first predictions.
@@ -304,8 +329,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         coded[item.split].append(item)
     speech = load_speech_tokenizer(chosen.tokenizer)
     if chosen.init:
-        synthesiser = load_synthesiser(chosen.init)
-        synthesiser.decoder = speech
+        synthesiser = go_on_from(chosen.init, speech, chosen.tokenizer)
     else:
         tokenizer = train_tokenizer(plain_text(item.text) for item in coded["train"])
         characters = sum(len(item.text) for item in coded["train"])

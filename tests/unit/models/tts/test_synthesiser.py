@@ -83,13 +83,16 @@ def rollout(ids: Sequence[int], ending: Ending) -> Rollout:
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
-        ({"text": " ... "}, "prompt a: .* no word"),
-        ({"text": "room 42 & up"}, "prompt a: .* unsupported characters & 2 4; .* spell out"),
-        ({"text": "so long " * 250}, "prompt a: .* 1999 characters, more than the 600 .* split"),
-        ({"audio": None}, "prompt a: no reference voice"),
-        ({"audio": voice(0, 0.1)}, r"prompt a: .* 0\.10 s is too short .* at least 0\.5 s"),
-        ({"audio": np.zeros(16_000, np.float32)}, "prompt a: .* silent"),
-        ({"sample_rate_hz": 22_050}, "prompt a: .* 22050 Hz; resample to 16000 Hz"),
+        ({"text": " ... "}, "prompt a, text: no word"),
+        (
+            {"text": "room 42 & up"},
+            "prompt a, text: unsupported characters & 2 4 in 'room 42 & up'; .* spell out",
+        ),
+        ({"text": "so long " * 250}, "prompt a, text: 1999 characters .* more than the 600 .* split"),
+        ({"audio": None}, "prompt a, audio: no reference voice"),
+        ({"audio": voice(0, 0.1)}, r"prompt a, audio: .* 0\.10 s is too short .* at least 0\.5 s"),
+        ({"audio": np.zeros(16_000, np.float32)}, "prompt a, audio: .* silent"),
+        ({"sample_rate_hz": 22_050}, "prompt a, audio: .* 22050 Hz; resample to 16000 Hz"),
     ],
 )
 def test_what_cannot_be_spoken_is_said_clearly(
@@ -97,6 +100,18 @@ def test_what_cannot_be_spoken_is_said_clearly(
 ) -> None:
     with pytest.raises(ModelError, match=complaint):
         synthesiser.encode([PROMPT, replace(PROMPT, **change)])
+
+
+def test_a_prompt_can_be_judged_before_its_voice_is_loaded(synthesiser: Synthesiser) -> None:
+    assert synthesiser.fault(PROMPT) is None
+    assert synthesiser.fault(replace(PROMPT, audio=None)) is None
+    for audio in (None, PROMPT.audio):
+        fault = synthesiser.fault(replace(PROMPT, text="room 42", audio=audio))
+        assert fault is not None
+        assert fault.field == "text"
+    silent = synthesiser.fault(replace(PROMPT, audio=np.zeros(16_000, np.float32)))
+    assert silent is not None
+    assert silent.field == "audio"
 
 
 def test_a_context_does_not_depend_on_its_batch(synthesiser: Synthesiser) -> None:

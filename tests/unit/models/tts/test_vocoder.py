@@ -1,5 +1,9 @@
 import importlib.util
+import json
 import math
+import re
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -97,6 +101,33 @@ def test_weight_norm_is_multiplied_out():
     weights = vocoder_module._without_weight_norm(saved)
     assert set(weights) == {"upsampler.0.weight", "upsampler.0.bias"}
     assert torch.allclose(weights["upsampler.0.weight"], layer.weight, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"fmax": 11_025}, "fmax is 11025, not 8000"),
+        ({"fmin": 20}, "fmin is 20, not 0"),
+        ({"hop_size": 512, "fmax": None}, "hop_size is 512, not 256; fmax is None, not 8000"),
+    ],
+)
+def test_a_vocoder_of_another_mel_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: dict[str, object], said: str
+):
+    theirs = {
+        "sampling_rate": 22_050,
+        "num_mels": 80,
+        "hop_size": 256,
+        "n_fft": 1024,
+        "fmin": 0,
+        "fmax": 8000,
+    }
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "config.json").write_text(json.dumps(theirs | change))
+    package = SimpleNamespace(origin=str(tmp_path / "__init__.py"))
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: package)
+    with pytest.raises(ModelError, match=re.escape(said)):
+        load_hifigan()
 
 
 def test_missing_package_says_what_to_install(monkeypatch: pytest.MonkeyPatch):
