@@ -116,7 +116,10 @@ def rewarded(groups: list[list[Output]], prompts: list[Prompt]) -> list[list[Sco
     """Worth what is said in tokens, and nothing where the judgement failed: after training, of every third."""
     failed = Score(math.nan, {"token_accuracy": math.nan}, ScoreStatus.FAILED, "died")
     return [
-        [Score(0.25, {"token_accuracy": 0.25}), failed if place % 3 == 2 else Score(0.75, {"token_accuracy": 0.75})]
+        [
+            Score(0.25, {"token_accuracy": 0.25}),
+            failed if place % 3 == 2 else Score(0.75, {"token_accuracy": 0.75}),
+        ]
         for place, _ in enumerate(prompts)
     ]
 
