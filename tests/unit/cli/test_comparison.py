@@ -64,7 +64,7 @@ def test_a_synthesiser_shows_its_judges_and_what_else_changed(capsys) -> None:
         assert part in lines["test"]
     assert "0.851 [0.845, 0.857]" in lines["similarity"]
     assert "-0.004 [-0.007, -0.001]" in lines["similarity"]
-    assert lines["log-F0"].split() == ["log-F0", "spread", "-", "-", "-", "-"]
+    assert not {"log-F0", "DNSMOS"} & lines.keys()  # nobody measured them
     assert "x 1.021 [1.010, 1.030]" in lines["length"]
 
 
