@@ -224,7 +224,7 @@ def test_a_folder_tells_what_another_study_changed(tmp_path, monkeypatch):
             patch.setattr(asr_study, name, file)
             claim(tmp_path, STUDY, rows)
             file.write_text(
-                file.read_text().replace("96", "95").replace("warmup_steps: 5", "warmup_steps: 6")
+                file.read_text().replace("size: 92", "size: 91").replace("warmup_steps: 5", "warmup_steps: 6")
             )
             with refused as told:
                 claim(tmp_path, STUDY, rows)
