@@ -111,7 +111,7 @@ def keep_evaluation_audio(
                 for moment, row, sound in zip(MOMENTS, pair, made, strict=True):
                     path = evaluation_audio_name(name, row, moment)
                     keep_audio(run_dir, path, sound.waveform, sound.sample_rate_hz)
-    if score is not None:  # last: a reward that fails costs no sound
+    if score is not None and sounds:  # last: a reward that fails costs no sound
         rewards = {}
         for name, places in sounds.items():
             prompts, groups = zip(*places.values(), strict=True)
