@@ -90,7 +90,9 @@ def test_rows_of_derived_sets_are_named_by_their_set(folder):
 
 
 def test_where_all_is_well_nothing_is_said(folder):
-    refuse_unfit(unfit([manifest(folder, {})]), "model")
+    found = list(unfit([manifest(folder, {})]))
+    assert found == []
+    refuse_unfit(found, "model")
 
 
 def test_check_finds_what_a_model_cannot_take(folder):
