@@ -107,7 +107,8 @@ class Guards:
     def listen(self, step: int, row: Mapping[str, Any]) -> dict[str, Any]:
         """The row of a step, with alarms about how a synthesiser sounds added to its `alarms`."""
         told = list(row.get("alarms", ()))
-        for name, sentence in self._speech.alarms(row).items() if self._speech is not None else ():
+        heard = {} if self._speech is None else self._speech.alarms(row)
+        for name, sentence in heard.items():
             if not self._is_quiet(name, step):
                 self._last_alarm[name] = step
                 told.append(sentence)

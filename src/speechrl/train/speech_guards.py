@@ -13,8 +13,8 @@ BASELINE_STEPS = 5
 EARS = ("token_cer", "cer")
 """Character error rates heard by rewards: Token2Text, or a recogniser."""
 JUDGE = "judge_cer"
-EAR, LAST_EAR = "ear", "last_ear"
-"""Where the error rates that rewards heard in the first steps, and in the last one, are kept."""
+EAR = "ear"
+"""Where the error rates that rewards heard in the first steps are kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +127,7 @@ class SpeechGuards:
 
     def __init__(self) -> None:
         self._first: dict[str, list[float]] = {}
+        self._ear: float | None = None
 
     def begin(self, before: Mapping[str, Mapping[str, Any]]) -> None:
         """Take the numbers of the sets before training as baselines (`Evaluation.to_json`)."""
@@ -145,7 +146,7 @@ class SpeechGuards:
         if ear is not None:
             if len(self._first.setdefault(EAR, [])) < BASELINE_STEPS:
                 self._first[EAR].append(ear)
-            self._first[LAST_EAR] = [ear]
+            self._ear = ear
         values = {**metrics, **self._gaps(metrics)}
         found = {}
         for name, value in values.items():
@@ -163,13 +164,14 @@ class SpeechGuards:
 
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint keeps."""
-        return {"first": {name: list(values) for name, values in self._first.items()}}
+        return {"first": {name: list(values) for name, values in self._first.items()}, "ear": self._ear}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from `state_dict`."""
         self._first = {
             str(name): [float(value) for value in values] for name, values in state["first"].items()
         }
+        self._ear = state["ear"]
 
     def _baseline(self, name: str, value: float) -> float | None:
         """The baseline of a number, or None while it is still being taken."""
@@ -189,11 +191,10 @@ class SpeechGuards:
 
         Numbers after the last step are held against what the reward heard in it.
         """
-        if LAST_EAR not in self._first:
+        if self._ear is None:
             return {}
-        (ear,) = self._first[LAST_EAR]
         return {
-            f"{name.removesuffix(JUDGE)}gap": float(value) - ear
+            f"{name.removesuffix(JUDGE)}gap": float(value) - self._ear
             for name, value in metrics.items()
             if name.startswith("evaluation/") and name.endswith(f"/{JUDGE}") and value is not None
         }
