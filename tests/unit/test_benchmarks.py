@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -18,39 +19,39 @@ BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 
 @pytest.fixture
-def listening(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+def benchmark(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], ModuleType]:
     monkeypatch.syspath_prepend(BENCHMARKS)
-    return importlib.import_module("tts_listening")
+    return importlib.import_module
 
 
 @pytest.fixture
-def stability(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    monkeypatch.syspath_prepend(BENCHMARKS)
-    return importlib.import_module("tts_stability")
+def listening(benchmark: Callable[[str], ModuleType]) -> ModuleType:
+    return benchmark("tts_listening")
 
 
 @pytest.fixture
-def table(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    monkeypatch.syspath_prepend(BENCHMARKS)
-    return importlib.import_module("tts_table2")
+def stability(benchmark: Callable[[str], ModuleType]) -> ModuleType:
+    return benchmark("tts_stability")
 
 
 @pytest.fixture
-def table_page(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    monkeypatch.syspath_prepend(BENCHMARKS)
-    return importlib.import_module("tts_table2_page")
+def table(benchmark: Callable[[str], ModuleType]) -> ModuleType:
+    return benchmark("tts_table2")
 
 
 @pytest.fixture
-def result_file(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    monkeypatch.syspath_prepend(BENCHMARKS)
-    return importlib.import_module("result_file")
+def table_page(benchmark: Callable[[str], ModuleType]) -> ModuleType:
+    return benchmark("tts_table2_page")
 
 
 @pytest.fixture
-def runs(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    monkeypatch.syspath_prepend(BENCHMARKS)
-    return importlib.import_module("training_runs")
+def result_file(benchmark: Callable[[str], ModuleType]) -> ModuleType:
+    return benchmark("result_file")
+
+
+@pytest.fixture
+def runs(benchmark: Callable[[str], ModuleType]) -> ModuleType:
+    return benchmark("training_runs")
 
 
 def row(name: str, seed: int, errors: int) -> SpokenRow:
