@@ -142,6 +142,17 @@ def equal_distance(jobs: list[Job]) -> tuple[float, dict[Job, int]]:
     return target, steps
 
 
+def training(folder: Path) -> dict[str, float]:
+    """How a run went: the last distance from the base, and over all steps the shares that were cut or passed on."""
+    rows = read_rows(folder / "metrics.jsonl")
+    shares = {
+        name: float(np.mean([row[name] for row in rows]))
+        for name in ("length_cut_share", "zero_spread_share", "samples/diffro")
+        if name in rows[0]
+    }
+    return {"last_kl": float(distances(folder)[-1]), **shares}
+
+
 def _train_supervised(job: Job, chosen: argparse.Namespace) -> None:
     """Continue the starter's own training."""
     from speechrl.config.load import resolve_path
@@ -285,6 +296,7 @@ def main() -> None:
         tuned={m: asdict(pace) for m, pace in paces.items()},
         equal_distance_kl=target,
         steps_to_equal_distance={job.folder.name: step for job, step in steps.items()},
+        training={job.folder.name: training(job.folder) for job in jobs if job.method != SFT},
         rows=rows,
         order=order,
     )
