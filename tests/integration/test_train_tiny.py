@@ -113,6 +113,8 @@ def test_run_directory_and_events(tmp_path: Path) -> None:
         "step 3",
         evaluations[2],
     ]
+    # The toy is measured on what it practises on, and is told so.
+    assert any(note.startswith("8 of 8 rows of evaluation.sets.seen say") for note in ears.messages)
     assert result == RunResult(tmp_path / "run", 3, False, result.evaluation, tmp_path / "run" / "model")
     assert json.loads((result.run_dir / "evaluation.json").read_text()) == result.evaluation
     assert set(result.evaluation) >= {"before", "after", "paired", "seconds"}
@@ -360,7 +362,7 @@ def test_the_first_step_has_nothing_to_save(tmp_path: Path, monkeypatch: pytest.
         fails_at(patch, "rewards", 1, RewardError("all failed"))
         with pytest.raises(RewardError):
             train(toy_config(tmp_path), listener=ears)
-    assert ears.messages == []
+    assert not any("saved" in message for message in ears.messages)
     assert not (tmp_path / "run" / "checkpoints").exists()
     train(toy_config(tmp_path))  # neither a run nor a used directory
 

@@ -13,7 +13,11 @@ from speechrl.config.token2text import Token2TextRun
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = sorted((ROOT / "configs").rglob("*.yaml"))
-OTHERS = {"token2text.yaml": Token2TextRun, "select.yaml": SelectionConfig}
+OTHERS = {
+    "token2text.yaml": Token2TextRun,
+    "select.yaml": SelectionConfig,
+    "select_tts.yaml": SelectionConfig,
+}
 RUNS = [path for path in CONFIGS if path.name not in OTHERS]
 
 
@@ -36,6 +40,7 @@ def test_parses_and_survives_being_shown(path: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("path", RUNS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_shipped_data_that_it_names_is_there(path: Path) -> None:
     config = load_as(RunConfig, path)
+    assert config.output.startswith("runs/")
     train = [config.data.train] if isinstance(config.data.train, str) else config.data.train
     for name in (*train, *config.evaluation.sets.values()):
         if name.startswith("package:"):

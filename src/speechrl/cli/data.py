@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from speechrl.models.base import SpeechModel
 
-SELECT_CONFIG = "package:configs/data/select.yaml"
+SELECT_CONFIGS = {"asr": "package:configs/data/select.yaml", "tts": "package:configs/data/select_tts.yaml"}
 
 app = typer.Typer(help="Import, check, choose and make data.", no_args_is_help=True)
 
@@ -85,7 +85,10 @@ def check_command(
 @app.command("select")
 def select_command(
     model: Annotated[
-        str, typer.Argument(help="Folder of the model to be trained; package:starter/asr ships")
+        str,
+        typer.Argument(
+            help="Folder of the model to be trained, as package:starter/asr or package:starter/tts"
+        ),
     ],
     manifest: Annotated[
         str, typer.Argument(help="The pool: a manifest, or a set derived from one (m.jsonl#long)")
@@ -97,7 +100,10 @@ def select_command(
     out: Annotated[
         Path, typer.Option(help="Folder for subsets, card, and what a second call need not repeat")
     ] = ...,  # type: ignore[assignment]
-    config: Annotated[str, typer.Option(help="YAML file with the rules")] = SELECT_CONFIG,
+    config: Annotated[
+        str | None,
+        typer.Option(help=f"YAML file with the rules; by default {', '.join(SELECT_CONFIGS.values())}"),
+    ] = None,
     also: Annotated[
         list[str] | None, typer.Option(help="A further manifest of the pool; may be given again")
     ] = None,
@@ -110,17 +116,18 @@ def select_command(
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the content of card.json.")] = False,
 ) -> None:
-    """Choose data that is worth reinforcement learning: listen with the model, ask judges, apply rules, write a card.
+    """Choose data that is worth reinforcement learning: try the model on it, ask judges, apply rules, write a card.
 
     Ctrl-C loses at most a shard: the same command goes on. With other rules, what was heard is not heard again.
     """
     from speechrl.config.load import load_as
     from speechrl.config.selection import SelectionConfig
+    from speechrl.models.load import task_of
     from speechrl.selection.run import select
     from speechrl.train.stages import choose_device
 
     hush_libraries()
-    rules = load_as(SelectionConfig, config, overrides or [])
+    rules = load_as(SelectionConfig, config or SELECT_CONFIGS[task_of(model)], overrides or [])
     changes: dict[str, Any] = {"never": [*rules.never, *(never or [])]}
     if unlabelled:
         changes["labels"] = "judges"
@@ -139,6 +146,8 @@ def select_command(
 
 def _told(card: Mapping[str, Any]) -> list[str]:
     """The card in a few lines."""
+    from speechrl.selection.card import ERRORS
+
     dropped = ", ".join(f"{reason} {row['utterances']}" for reason, row in card["dropped"].items())
     spread = card["kept"]["spread_share"]
     lines = [
@@ -147,7 +156,7 @@ def _told(card: Mapping[str, Any]) -> list[str]:
         + ("" if spread is None else f"; {spread:.0%} of them have spread"),
     ]
     for name, row in card["subsets"].items():
-        wer = "" if row["wer"] is None else f", WER {row['wer']:.1%}"
+        wer = "" if row["wer"] is None else f", {ERRORS[card['task']]} {row['wer']:.1%}"
         lines.append(f"{name}: {count(row['utterances'], 'utterance')}, {row['minutes']:.1f} minutes{wer}")
     if not card["never"]:
         lines.append("nothing was held out; name the test sets with --never")
@@ -187,7 +196,8 @@ def texts_command(
     kind: Annotated[
         list[str] | None,
         typer.Option(
-            help="repetition, twister, digits, abbreviations, code_switching or long; by default all but the last"
+            help="repetition, twister, digits, abbreviations, code_switching, long, or ordinary for none of these; "
+            "by default the first five"
         ),
     ] = None,
     each: Annotated[int, typer.Option(min=1, help="Most texts of one kind")] = 100,

@@ -32,9 +32,13 @@ Measure = Literal[
     "disagreement",
     "loop_share",
     "hallucination_share",
+    "cut_share",
+    "tokens_per_char",
     "keyword_count",
 ]
 """Numbers of an utterance that a rule may ask for and a subset may be ordered by; see `selection.utterances`."""
+Kind = Literal["repetition", "twister", "digits", "abbreviations", "code_switching", "long"]
+"""Of texts that are hard to speak; `text.hard` has the rules."""
 
 
 class ProbeConfig(Section):
@@ -51,6 +55,12 @@ class ProbeConfig(Section):
     max_new_tokens: PositiveInt = Field(256, description="Token limit of a hypothesis")
     tokens_per_second: NonNegativeFloat = Field(
         12.0, description="If > 0 samples are also limited to this many tokens per second of audio (+ 8)"
+    )
+    tokens_per_character: NonNegativeFloat = Field(
+        0.0, description="If > 0 samples of a synthesiser are limited to this many tokens per character (+ 8)"
+    )
+    reader: str = Field(
+        "package:starter/token2text", description="Token2Text that writes down what a synthesiser says"
     )
     batch_size: PositiveInt = Field(8, description="Utterances decoded at once")
     shard_size: PositiveInt = Field(64, description="Utterances between two files: what a kill costs at most")
@@ -163,7 +173,12 @@ class Line(Section):
     )
     loop_share: Range | None = Field(None, description="Share of samples that repeat themselves")
     hallucination_share: Range | None = Field(None, description="Share of samples that hallucinate")
+    cut_share: Range | None = Field(None, description="Share of samples that were cut at the token limit")
+    tokens_per_char: Range | None = Field(
+        None, description="Speech tokens of a synthesiser's samples per character"
+    )
     keyword_count: Range | None = Field(None, description="Keywords of the utterance")
+    kinds: list[Kind] | None = Field(None, description="Hard to speak for one of these reasons (`text.hard`)")
 
     @model_validator(mode="after")
     def _says_something(self) -> Self:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MAX_WORDS = 60
+ORDINARY = "ordinary"
+"""The kind of texts that no rule finds hard."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,7 @@ def choose_texts(
 
     Args:
         pool: Texts; those above `MAX_WORDS` words are left out.
-        kinds: Of `text.hard.RULES`.
+        kinds: Of `text.hard.RULES`, or `ORDINARY`: what is of none of them, all alike.
         each: Most texts of one kind.
         seed: Of the draws.
         language: ISO 639-1 code.
@@ -64,10 +66,10 @@ def choose_texts(
     Raises:
         DataError: An unknown kind.
     """
-    unknown = [kind for kind in kinds if kind not in RULES]
+    unknown = [kind for kind in kinds if kind not in RULES and kind != ORDINARY]
     if unknown or not kinds:
         asked = f"unknown kind {unknown[0]!r}" if unknown else "no kind is asked for"
-        raise DataError(f"{asked}; known: {', '.join(RULES)}")
+        raise DataError(f"{asked}; known: {', '.join([*RULES, ORDINARY])}")
     held_out = HeldOutTexts((text, language) for text in without)
     taken: set[str] = set()
     found: list[tuple[str, Mapping[str, float]]] = []
@@ -75,7 +77,7 @@ def choose_texts(
         normal = normalise(text, language)
         if normal and normal not in taken and len(text.split()) <= MAX_WORDS:
             taken.add(normal)
-            scores = hardness(text, language)
+            scores = hardness(text, language) or {ORDINARY: 0.0}
             if any(kind in scores for kind in kinds) and not held_out.find(text, language):
                 found.append((text, scores))
     random.Random(seed).shuffle(found)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from speechrl.models.base import SpeechModel
+    from speechrl.types import Task
 
 
 def load_model(path: str) -> SpeechModel:
@@ -26,6 +27,21 @@ def load_model(path: str) -> SpeechModel:
     Raises:
         ModelError: There is no such folder, or it does not say which model it holds.
     """
+    kind, folder = _kind_of(path)
+    return _LOADERS[kind](folder)
+
+
+def task_of(path: str) -> Task:
+    """What a saved model does, without loading it.
+
+    Raises:
+        ModelError: As in `load_model`.
+    """
+    return _TASKS[_kind_of(path)[0]]
+
+
+def _kind_of(path: str) -> tuple[str, Path]:
+    """Which model a folder holds, and where the folder is."""
     folder = resolve_path(path)
     description = folder / DESCRIPTION
     if not description.is_file():
@@ -39,10 +55,11 @@ def load_model(path: str) -> SpeechModel:
     kind = content.get("model") if isinstance(content, dict) else None
     if not isinstance(kind, str) or kind not in _LOADERS:
         raise ModelError(f"{description}: field model is {kind!r}; known: {', '.join(_LOADERS)}")
-    return _LOADERS[kind](folder)
+    return kind, folder
 
 
 _LOADERS: dict[str, Callable[[Path], SpeechModel]] = {
     "recogniser": load_recogniser,
     "synthesiser": load_synthesiser,
 }
+_TASKS: dict[str, Task] = {"recogniser": "asr", "synthesiser": "tts"}

@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from speechrl.config.selection import SelectionConfig
     from speechrl.selection.pool import Item
     from speechrl.selection.utterances import Utterance
+    from speechrl.types import Task
 
 POOL = "pool"
+ERRORS = {"asr": "WER", "tts": "CER read in tokens"}
 PICTURES = (
     ("duration_s", "Duration", "seconds", False, None),
     ("difficulty", "Difficulty", "mean error rate of the samples", True, None),
@@ -31,6 +33,7 @@ PICTURES = (
 
 def make_card(
     config: SelectionConfig,
+    task: Task,
     model_path: str,
     manifests: Sequence[str],
     pool: Sequence[Item],
@@ -59,16 +62,22 @@ def make_card(
         for number in range(len(ends) - 1)
     ]
     card = {
+        "task": task,
         "model": model_path,
         "manifests": list(manifests),
         "never": list(config.never),
         "labels": config.labels,
         "judges": [judge.name for judge in config.judges.recognisers] + list(config.judges.hypotheses),
+        "reader": config.probe.reader if task == "tts" else None,
         "seed": config.seed,
         "pool": figures(utterances),
         "kept": figures(kept),
         "dropped": {reason: figures(ones) for reason, ones in sorted(reasons.items())},
         "verdicts": dict(Counter(one.verdict for one in utterances).most_common()),
+        "kinds": {
+            kind: figures([one for one in kept if kind in one.kinds])
+            for kind in sorted({kind for one in kept for kind in one.kinds})
+        },
         "bands": bands,
         "subsets": {name: figures(chosen) for name, chosen in subsets.items()},
         "mix": _mix(config, subsets),
@@ -105,19 +114,18 @@ def write_card(folder: Path, card: Mapping[str, Any], pictures: Mapping[str, str
 def markdown(card: Mapping[str, Any], pictures: Sequence[str]) -> str:
     """The card for people."""
     pool, kept = card["pool"], card["kept"]
-    judges = ", ".join(card["judges"]) or "none"
+    errors = ERRORS[card["task"]]
     held_out = f"Held out: {_codes(card['never'])}. " if card["never"] else ""
     parts = [
         "# Data card",
         f"Chosen for `{card['model']}` from {_codes(card['manifests'])} with seed {card['seed']}. "
-        f"References: {'the manifest' if card['labels'] == 'given' else 'what the judges agree on'}. "
-        f"Judges: {judges}. {held_out}"
+        f"{_who_heard(card)} {held_out}"
         "The rules are in `selection.yaml`, every utterance with all that is known of it in `utterances.jsonl`.",
         *([] if card["never"] else ["**Nothing was held out.** Name the test sets with `--never`."]),
-        f"{pool['utterances']} utterances ({pool['minutes']:.1f} min) were listened to, {kept['utterances']} "
+        f"{pool['utterances']} utterances ({pool['minutes']:.1f} min) were {_DONE[card['task']]}, {kept['utterances']} "
         f"({kept['minutes']:.1f} min) are kept to choose from. {_signal(kept)}",
         "## Subsets",
-        _table({POOL: pool, "kept": kept, **card["subsets"]}, "set"),
+        _table({POOL: pool, "kept": kept, **card["subsets"]}, "set", errors),
     ]
     if card["mix"]:
         rows = [
@@ -129,14 +137,32 @@ def markdown(card: Mapping[str, Any], pictures: Sequence[str]) -> str:
             "`has` counts everything in the mix that is also in the subset, so it may exceed what was wished.",
             "\n".join(["| subset | wished | has | utterances |", "|---|---|---|---|", *rows]),
         ]
-    parts += ["## Dropped", _table(card["dropped"], "reason") if card["dropped"] else "Nothing."]
-    verdicts = [f"| {name} | {count} |" for name, count in card["verdicts"].items()]
-    parts += ["## Verdicts of the judges", "\n".join(["| verdict | utterances |", "|---|---|", *verdicts])]
+    parts += ["## Dropped", _table(card["dropped"], "reason", errors) if card["dropped"] else "Nothing."]
+    if card["task"] == "asr":
+        verdicts = [f"| {name} | {count} |" for name, count in card["verdicts"].items()]
+        parts += [
+            "## Verdicts of the judges",
+            "\n".join(["| verdict | utterances |", "|---|---|", *verdicts]),
+        ]
+    if card["kinds"]:
+        parts += ["## Texts that are hard to speak", _table(card["kinds"], "kind", errors)]
     bands = {f"{row['band']}: {row['from']:.0%} to {row['to']:.0%}": row for row in card["bands"]}
-    parts += ["## Difficulty", _table(bands, "band")]
+    parts += ["## Difficulty", _table(bands, "band", errors)]
     parts += ["## Distributions", *(f"![{name.partition('.')[0]}](pictures/{name})" for name in pictures)]
     parts += ["## Licences", _licence_table(card["licences"])]
     return "\n\n".join(parts) + "\n"
+
+
+_WRONG = {ERRORS["asr"]: "hallucinations", ERRORS["tts"]: "loops"}
+_DONE = {"asr": "listened to", "tts": "spoken"}
+
+
+def _who_heard(card: Mapping[str, Any]) -> str:
+    if card["task"] == "tts":
+        return f"What was spoken is read by `{card['reader']}`."
+    judges = ", ".join(card["judges"]) or "none"
+    references = "the manifest" if card["labels"] == "given" else "what the judges agree on"
+    return f"References: {references}. Judges: {judges}."
 
 
 def _signal(kept: Mapping[str, Any]) -> str:
@@ -148,9 +174,19 @@ def _signal(kept: Mapping[str, Any]) -> str:
     )
 
 
-def _table(rows: Mapping[str, Mapping[str, Any]], head: str) -> str:
+def _table(rows: Mapping[str, Mapping[str, Any]], head: str, errors: str) -> str:
+    measures = (
+        "utterances",
+        "minutes",
+        errors,
+        "difficulty",
+        "reward",
+        "with spread",
+        _WRONG[errors],
+        "keywords",
+    )
     lines = [
-        f"| {head} | utterances | minutes | WER | difficulty | reward | with spread | hallucinations | keywords |",
+        "| " + " | ".join((head, *measures)) + " |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for name, row in rows.items():

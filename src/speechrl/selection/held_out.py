@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from speechrl.data.derive import read_set
-from speechrl.data.prompts import to_prompt
+from speechrl.data.prompts import to_prompt, without_audio
 from speechrl.selection.pool import audio_digest
 from speechrl.text.overlap import HeldOutTexts
 
@@ -13,27 +13,31 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from speechrl.selection.utterances import Utterance
+    from speechrl.types import Task
 
 
 class HeldOut:
     """Tells which utterances say, or are, something of the held-out manifests.
 
     Args:
-        manifests: Manifests or sets derived from them; their audio is read.
+        manifests: Manifests or sets derived from them.
+        task: What the selection is for. Where it is to speak, audio is a voice, which test and training may share;
+            else it is read and compared.
 
     Raises:
         DataError: One cannot be read.
     """
 
-    def __init__(self, manifests: Sequence[str]) -> None:
+    def __init__(self, manifests: Sequence[str], task: Task = "asr") -> None:
         self._ids: set[str] = set()
         self._sounds: set[str] = set()
         texts = []
         for cut in (cut for name in manifests for cut in read_set(name)):
-            prompt = to_prompt(cut)  # one after the other: a test set may be hours long
-            assert prompt.audio is not None
+            # One after the other: a test set may be hours long.
+            prompt = without_audio(cut, task) if task == "tts" else to_prompt(cut)
             self._ids.add(prompt.id)
-            self._sounds.add(audio_digest(prompt.audio))
+            if prompt.audio is not None:
+                self._sounds.add(audio_digest(prompt.audio))
             texts.append((prompt.text, prompt.language))
         self._texts = HeldOutTexts(texts)
 

@@ -14,6 +14,7 @@ from lhotse.cut import MixedCut
 from speechrl.config.load import resolve_path
 from speechrl.data.derive import read_set
 from speechrl.data.licences import UNKNOWN, licence_beside, licence_files, own_licence
+from speechrl.data.prompts import without_audio
 from speechrl.errors import DataError
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
     from lhotse.cut import Cut
     from numpy.typing import NDArray
+
+    from speechrl.types import Task
 
 QUIET_DB = -35.0
 """A frame so far below the loud ones is no speech."""
@@ -44,7 +47,8 @@ class Item:
         cut: Audio and text.
         source: The manifest, as it was named.
         licence: Of the utterance.
-        key: Hash of what is heard: recording, span, and for files their size and time. The text is not in it.
+        key: Hash of what the model is given: recording, span, and for files their size and time; to speak, also the
+            text. A reference is not in it.
     """
 
     cut: Cut
@@ -70,8 +74,13 @@ class Item:
         return tuple(dict.fromkeys(word for words in lists for word in words))
 
 
-def read_pool(manifests: Sequence[str], *, labelled: bool = True) -> list[Item]:
+def read_pool(manifests: Sequence[str], *, labelled: bool = True, task: Task = "asr") -> list[Item]:
     """Read every manifest, or set derived from one (`train.jsonl#long@3`).
+
+    Args:
+        manifests: In order.
+        labelled: Whether rows need a text.
+        task: Whether the audio is what is said, or the voice to say the text with.
 
     Raises:
         DataError: A manifest cannot be used, or an id is in two of them.
@@ -83,7 +92,7 @@ def read_pool(manifests: Sequence[str], *, labelled: bool = True) -> list[Item]:
         for cut in read_set(name, labelled=labelled):
             if owner.setdefault(cut.id, name) != name:
                 raise DataError(f"{name}: id {cut.id!r} is also in {owner[cut.id]}; make ids unique")
-            items.append(Item(cut, name, _own_licence(cut, name) or fallback, _key(cut)))
+            items.append(Item(cut, name, _own_licence(cut, name) or fallback, _key(cut, task)))
     return items
 
 
@@ -114,14 +123,15 @@ def longest_pause_s(audio_S: NDArray[np.float32], sample_rate_hz: int) -> float:
     return float(np.diff(loud).max() - 1) * FRAME_S if len(loud) > 1 else 0.0
 
 
-def _key(cut: Cut) -> str:
+def _key(cut: Cut, task: Task) -> str:
     """See `Item`."""
+    said = [without_audio(cut).text] if task == "tts" else []
     description = cut.to_dict()
     for part in (description, *(track["cut"] for track in description.get("tracks") or ())):
         part.pop("supervisions", None)
         part.pop("custom", None)
     stats = [(path.stat().st_size, path.stat().st_mtime_ns) for path in _files(cut)]
-    text = json.dumps([description, stats], sort_keys=True, default=_hash)
+    text = json.dumps([description, stats, *said], sort_keys=True, default=_hash)
     return hashlib.sha256(text.encode()).hexdigest()[:24]
 
 

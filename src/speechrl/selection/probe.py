@@ -1,19 +1,24 @@
-"""Listen to every utterance with the model: one greedy hypothesis, several samples, and how sure it was of them."""
+"""Hear what the model makes of every utterance: one greedy answer, several samples, and how sure it was of them.
+
+A recogniser writes down what is said; what a synthesiser says is written down by a Token2Text.
+"""
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
 
 from speechrl.data.prompts import to_prompt
-from speechrl.errors import DataError
+from speechrl.errors import ConfigError
 from speechrl.models.context_store import ContextStore
 from speechrl.models.encode_once import EncodeOnce
 from speechrl.models.fingerprint import fingerprint
+from speechrl.models.tts.speech_tokenizer import TOKENS_PER_SECOND
+from speechrl.models.tts.token2text import check_vocabulary, load_token2text
 from speechrl.report.writers import write_json
 from speechrl.rollout.base import SamplingParams
 from speechrl.rollout.torch_engine import TorchEngine
@@ -27,13 +32,19 @@ if TYPE_CHECKING:
 
     from speechrl.config.selection import ProbeConfig
     from speechrl.models.base import SpeechModel
+    from speechrl.models.tts.token2text import SpeaksCodes
     from speechrl.selection.pool import Item
-    from speechrl.types import Output, Prompt, Rollout
+    from speechrl.types import Output, Prompt, Rollout, Task
 
+    Reader = Callable[[Sequence[Output]], list[str]]
+    """What outputs say, in words."""
     Progress = Callable[[str, int, int], None]
     """Called with what is being done, how much of it is done, and how much there is."""
 
-DOES_NOT_MATTER = {"device", "threads", "keep_contexts_gb"}
+DOES_NOT_MATTER = {
+    "asr": {"device", "threads", "keep_contexts_gb", "reader", "tokens_per_character"},
+    "tts": {"device", "threads", "keep_contexts_gb", "tokens_per_second"},
+}
 """Settings of the probe that leave its answers as they are, up to rounding."""
 
 
@@ -44,10 +55,10 @@ class Heard:
     Attributes:
         key: `pool.Item.key`.
         id: For people; rows are found by `key`.
-        duration_s: Of the audio.
-        pause_s: `pool.longest_pause_s`.
-        audio: `pool.audio_digest`.
-        hypothesis: Greedy.
+        duration_s: Of the audio; of what a synthesiser says greedily.
+        pause_s: `pool.longest_pause_s`; 0 for a synthesiser.
+        audio: `pool.audio_digest`; empty for a synthesiser, whose audio is a voice that many texts share.
+        hypothesis: Greedy; of a synthesiser, what the reader makes of it.
         ending: How it ended.
         length: Its tokens.
         samples: Texts.
@@ -55,6 +66,7 @@ class Heard:
         lengths: Their tokens.
         entropy: Mean -log p of all sampled tokens at temperature 1, the end tokens included, in nats. At temperature 1
             and without top-k and top-p an unbiased estimate of the entropy a token has.
+        speech: Of a synthesiser, the speech tokens of the samples, without end tokens.
     """
 
     key: str
@@ -69,6 +81,7 @@ class Heard:
     endings: tuple[str, ...]
     lengths: tuple[int, ...]
     entropy: float
+    speech: tuple[tuple[int, ...], ...] = ()
 
 
 def probe(
@@ -87,7 +100,7 @@ def probe(
     each utterance once; where contexts are to be kept, once more each that was decoded without.
 
     Args:
-        model: A recogniser.
+        model: A recogniser or a synthesiser.
         items: The pool.
         config: How to decode.
         seed: Of the samples.
@@ -99,12 +112,15 @@ def probe(
         Item key -> what was heard.
 
     Raises:
-        DataError: The model does not recognise, or audio cannot be loaded.
+        DataError: Audio cannot be loaded.
+        ConfigError: Contexts of a synthesiser are to be kept.
+        ModelError: There is no Token2Text to read a synthesiser's tokens, or it has another codebook.
     """
-    if model.task != "asr":
-        raise DataError("`data select` listens to recordings: give a recogniser, not a synthesiser")
+    if model.task == "tts" and config.keep_contexts_gb:
+        raise ConfigError("probe.keep_contexts_gb: only contexts of recognisers can be kept; set it to 0")
+    read = _reader(model, config)
     name = fingerprint(model)
-    place = folder / "probe" / f"{name}-{_settings_hash(config, seed)}"
+    place = folder / "probe" / f"{name}-{_settings_hash(config, seed, model.task)}"
     shards = Shards(place)
     missing = [item for item in items if item.key not in shards.rows]
     known = [item for item in items if item.key in shards.rows]
@@ -116,15 +132,13 @@ def probe(
     if missing:
         place.mkdir(parents=True, exist_ok=True)
         write_json(place / "settings.json", {"model": name, "seed": seed, **config.model_dump(mode="json")})
-        prober = _Prober(model, config, seed, store, device)
+        prober = _Prober(model, read, config, seed, store, device)
         done = len(items) - len(missing)
         try:
             for start in range(0, len(missing), config.shard_size):
                 rows: list[dict[str, Any]] = []
                 # Of like length, so that a batch is little padding.
-                part = sorted(
-                    missing[start : start + config.shard_size], key=lambda item: float(item.cut.duration)
-                )
+                part = sorted(missing[start : start + config.shard_size], key=_length(model.task))
                 for batch in prober.listen(part, shards.next_number):
                     rows += batch
                     progress("decode", done + start + len(rows), len(items))
@@ -162,6 +176,7 @@ class _Prober:
     def __init__(
         self,
         model: SpeechModel,
+        read: Reader,
         config: ProbeConfig,
         seed: int,
         store: ContextStore | None,
@@ -172,8 +187,14 @@ class _Prober:
         self._config = config
         self._seed = seed
         self._engine = TorchEngine(
-            model.language_model, params, device, dtype, tokens_per_second=config.tokens_per_second
+            model.language_model,
+            params,
+            device,
+            dtype,
+            tokens_per_second=config.tokens_per_second,
+            tokens_per_character=config.tokens_per_character,
         )
+        self._read = read
         model.encoder.to(device)
         # Nothing is remembered in memory: an utterance comes once.
         self._model = EncodeOnce(model, max_bytes=0, store=store)
@@ -185,49 +206,72 @@ class _Prober:
             yield self._listen(batch, _seed(self._seed, shard, number))
 
     def _listen(self, items: Sequence[Item], seed: int) -> list[dict[str, Any]]:
-        prompts = [to_prompt(item.cut) for item in items]
+        prompts = [to_prompt(item.cut, task=self._model.task) for item in items]
         contexts = self._model.encode(prompts)
         greedy = self._engine.greedy(contexts, self._config.max_new_tokens)
         groups = self._engine.sample(contexts, prompts, self._config.samples, seed)
         alone = [Group(context, (first,)) for context, first in zip(contexts, greedy, strict=True)]
         rows = []
+        spoken = self._model.decode(alone, audio=False), self._model.decode(groups, audio=False)
         for item, prompt, (best,), group, outputs in zip(
-            items, prompts, self._model.decode(alone), groups, self._model.decode(groups), strict=True
+            items, prompts, spoken[0], groups, spoken[1], strict=True
         ):
-            rows.append(asdict(_row(item, prompt, best, group.rollouts, outputs)))
+            texts = self._read([best, *outputs])
+            rows.append(asdict(_row(item, prompt, best, group.rollouts, outputs, texts)))
         return rows
 
 
 def _row(
-    item: Item, prompt: Prompt, best: Output, rollouts: Sequence[Rollout], outputs: Sequence[Output]
+    item: Item,
+    prompt: Prompt,
+    best: Output,
+    rollouts: Sequence[Rollout],
+    outputs: Sequence[Output],
+    texts: Sequence[str],
 ) -> Heard:
     assert prompt.audio is not None
+    hears = prompt.task == "asr"
     logprobs = [logprob for rollout in rollouts for logprob in rollout.logprobs]
     return Heard(
         key=item.key,
         id=item.cut.id,
-        duration_s=round(prompt.duration_s, 4),
-        pause_s=round(longest_pause_s(prompt.audio, prompt.sample_rate_hz), 2),
-        audio=audio_digest(prompt.audio),
-        hypothesis=best.text,
+        duration_s=round(prompt.duration_s if hears else best.length / TOKENS_PER_SECOND, 4),
+        pause_s=round(longest_pause_s(prompt.audio, prompt.sample_rate_hz), 2) if hears else 0.0,
+        audio=audio_digest(prompt.audio) if hears else "",
+        hypothesis=texts[0],
         ending=str(best.ending),
         length=best.length,
-        samples=tuple(output.text for output in outputs),
+        samples=tuple(texts[1:]),
         endings=tuple(str(output.ending) for output in outputs),
         lengths=tuple(output.length for output in outputs),
         entropy=round(-sum(logprobs) / max(len(logprobs), 1), 5),
+        speech=() if hears else tuple(output.token_ids for output in outputs),
     )
+
+
+def _reader(model: SpeechModel, config: ProbeConfig) -> Reader:
+    if model.task == "asr":
+        return lambda outputs: [output.text for output in outputs]
+    token2text = load_token2text(config.reader)
+    check_vocabulary(token2text, cast("SpeaksCodes", model))
+    return lambda outputs: token2text.transcribe([output.token_ids for output in outputs])
+
+
+def _length(task: Task) -> Callable[[Item], float]:
+    """How long decoding an item will take, on some scale."""
+    return (lambda item: float(item.cut.duration)) if task == "asr" else (lambda item: len(item.text))
 
 
 def _read(row: Mapping[str, Any]) -> Heard:
     fields: dict[str, Any] = {
         key: tuple(value) if isinstance(value, list) else value for key, value in row.items()
     }
+    fields["speech"] = tuple(tuple(tokens) for tokens in fields.get("speech", ()))
     return Heard(**fields)
 
 
-def _settings_hash(config: ProbeConfig, seed: int) -> str:
-    settings = config.model_dump(mode="json", exclude=DOES_NOT_MATTER)
+def _settings_hash(config: ProbeConfig, seed: int, task: Task) -> str:
+    settings = config.model_dump(mode="json", exclude=DOES_NOT_MATTER[task])
     return hashlib.sha256(repr((seed, sorted(settings.items()))).encode()).hexdigest()[:8]
 
 

@@ -30,7 +30,7 @@ def holds(line: Line, one: Utterance) -> bool:
             if not wanted.holds(value):
                 return False
         elif isinstance(wanted, list):
-            if value not in wanted:
+            if not {*value} & {*wanted} if isinstance(value, tuple) else value not in wanted:
                 return False
         elif value is not wanted:
             return False
@@ -54,7 +54,7 @@ def find_dropped(
             reason = "no_reference"
         if reason is None:
             reason = next((name for name, line in config.exclude.items() if holds(line, one)), None)
-        if reason is None and one.audio in sounds:
+        if reason is None and one.audio and one.audio in sounds:
             reason = "same_audio"
         text = (normalise(one.reference or "", one.language), one.language)
         if reason is None and config.max_per_text and text[0] and texts[text] >= config.max_per_text:

@@ -7,10 +7,11 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from speechrl.config.load import show
-from speechrl.errors import DataError
+from speechrl.data.fit import refuse_unfit, unfit_cuts
+from speechrl.errors import ConfigError, DataError
 from speechrl.models.load import load_model
 from speechrl.report.writers import write_atomically, write_json
-from speechrl.rewards.base import RewardMixer
+from speechrl.rewards.base import RewardMixer, check_rewards
 from speechrl.rewards.scorers.recogniser import load_recogniser_judge
 from speechrl.selection.card import make_card, write_card
 from speechrl.selection.held_out import HeldOut
@@ -20,6 +21,7 @@ from speechrl.selection.manifests import write_subset
 from speechrl.selection.pool import read_pool
 from speechrl.selection.probe import probe
 from speechrl.selection.rules import choose, find_dropped
+from speechrl.selection.speaker import Speaker
 from speechrl.selection.utterances import describe, find_reference
 from speechrl.selection.verdicts import find_consensus
 
@@ -81,15 +83,21 @@ def select(
         load_judge: Loads a judge.
 
     Raises:
-        DataError: A manifest cannot be used, or nothing is left of the pool.
+        ConfigError: Judges are to listen to texts.
+        DataError: A manifest cannot be used, the model cannot take a row, or nothing is left of the pool.
         SpeechRLError: A model, judge or reward fails.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    pool = read_pool(manifests, labelled=config.labels == "given")
-    # Before hours of decoding: a test set that cannot be read, a reward that is misspelt.
-    held_out = HeldOut(config.never)
+    model = load(model_path)
+    # Before hours of decoding: a row or a test set that cannot be read, a reward that is misspelt.
+    if model.task == "tts":
+        _refuse_judges(config)
+    pool = read_pool(manifests, labelled=config.labels == "given", task=model.task)
+    refuse_unfit(unfit_cuts(model, (item.cut for item in pool), manifests), model_path)
+    held_out = HeldOut(config.never, model.task)
+    check_rewards(config.rewards, model.task)
     with RewardMixer(config.rewards) as rewards:
-        heard = probe(load(model_path), pool, config.probe, config.seed, folder, device, progress)
+        heard = probe(model, pool, config.probe, config.seed, folder, device, progress)
         opinions = ask_judges(pool, config.judges, folder, progress, load_judge)
         judges = config.judges
         agreed = {
@@ -100,7 +108,8 @@ def select(
             item.key: (find_reference(item, agreed[item.key], config), item.language) for item in pool
         }
         keywords = find_keywords(references, config.keywords, {item.key: item.keywords for item in pool})
-        utterances = describe(pool, heard, opinions, agreed, keywords, rewards, config)
+        speaker = Speaker(model, device) if model.task == "tts" else None
+        utterances = describe(pool, heard, opinions, agreed, keywords, rewards, config, speaker)
     dropped = find_dropped(utterances, config, held_out.reason)
     kept = [one for one in utterances if one.key not in dropped]
     if not kept:
@@ -111,10 +120,19 @@ def select(
     subsets = choose(kept, config)
     write_atomically(folder / "selection.yaml", show(config))
     _write(folder, pool, utterances, dropped, subsets)
-    card, pictures = make_card(config, model_path, manifests, pool, utterances, dropped, subsets)
+    card, pictures = make_card(config, model.task, model_path, manifests, pool, utterances, dropped, subsets)
     write_json(folder / "card.json", card)
     write_card(folder, card, pictures)
     return Selection(utterances, dropped, subsets, card)
+
+
+def _refuse_judges(config: SelectionConfig) -> None:
+    """A text to be spoken is right as it is: there is no label to doubt."""
+    if config.judges.recognisers or config.judges.hypotheses or config.labels == "judges":
+        raise ConfigError(
+            "judges listen to recordings, and this model speaks: leave `judges` and `labels` out, as "
+            "package:configs/data/select_tts.yaml does"
+        )
 
 
 def _write(

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 from speechrl.data.prompts import to_prompt
 from speechrl.rewards.asr import asr_metrics
 from speechrl.selection.verdicts import find_verdict, mutual_error_rate
+from speechrl.text.alignment import align_texts
+from speechrl.text.hard import hardness
 from speechrl.text.loops import find_loops, unsupported_loops
 from speechrl.text.normalise import tokens
 from speechrl.types import Ending, Output, Prompt, Score, ScoreStatus
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from speechrl.rewards.base import RewardMixer
     from speechrl.selection.pool import Item
     from speechrl.selection.probe import Heard
+    from speechrl.selection.speaker import Speaker
     from speechrl.selection.verdicts import Consensus
 
 ERRORS = ("substitutions", "deletions", "insertions")
@@ -30,6 +33,9 @@ ERRORS = ("substitutions", "deletions", "insertions")
 @dataclass(frozen=True, slots=True)
 class Utterance:
     """An utterance as rules see it: a line of `utterances.jsonl`. What cannot be known is None, and meets no range.
+
+    Of a synthesiser, an utterance is a text to be spoken: label and reference are that text, hypothesis and samples are
+    what a Token2Text reads in the speech, and since it spells, errors are counted by character.
 
     Attributes:
         key: `pool.Item.key`.
@@ -50,11 +56,13 @@ class Utterance:
         length_ratio: Tokens of the hypothesis / tokens of the reference.
         loop: The hypothesis repeats itself beyond the reference; without one, at all.
         hallucination: The hallucination reward finds something; without a reference, a loop.
-        loop_share: Share of samples that loop; `hallucination_share` likewise.
+        loop_share: Share of samples that loop; `hallucination_share` likewise; `cut_share` of those that did not end.
+        tokens_per_char: Mean speech tokens of the samples / characters of the text; None for a recogniser.
         repeated: The reference itself has a loop.
         speechless: The reference has no words.
         words_per_second: Reference tokens / seconds.
         keywords: `keyword_count` is their number.
+        kinds: Why the reference is hard to speak (`text.hard`).
     """
 
     key: str
@@ -88,11 +96,14 @@ class Utterance:
     hallucination: bool
     loop_share: float
     hallucination_share: float | None
+    cut_share: float
+    tokens_per_char: float | None
     repeated: bool | None
     speechless: bool | None
     words_per_second: float | None
     keywords: tuple[str, ...]
     keyword_count: int
+    kinds: tuple[str, ...]
 
 
 def describe(
@@ -103,6 +114,7 @@ def describe(
     keywords: Mapping[str, tuple[str, ...]],
     rewards: RewardMixer,
     config: SelectionConfig,
+    speaker: Speaker | None = None,
 ) -> list[Utterance]:
     """Measure every utterance.
 
@@ -114,6 +126,7 @@ def describe(
         keywords: By key.
         rewards: What samples earn; where one hears the prompt, audio is read, an utterance at a time.
         config: Thresholds and bands.
+        speaker: Makes the samples of a synthesiser again; None for a recogniser.
 
     Raises:
         DataError: Audio cannot be loaded.
@@ -121,7 +134,14 @@ def describe(
     """
     return [
         _describe(
-            item, heard[item.key], opinions[item.key], agreed[item.key], keywords[item.key], rewards, config
+            item,
+            heard[item.key],
+            opinions[item.key],
+            agreed[item.key],
+            keywords[item.key],
+            rewards,
+            config,
+            speaker,
         )
         for item in items
     ]
@@ -142,22 +162,28 @@ def _describe(
     keywords: tuple[str, ...],
     rewards: RewardMixer,
     config: SelectionConfig,
+    speaker: Speaker | None,
 ) -> Utterance:
     language = item.language
     label = item.text if config.labels == "given" else None
     verdict = find_verdict(heard.hypothesis, label, opinions, consensus, language, config.judges.differ)
     agreed = consensus.text if consensus else None
     reference = find_reference(item, consensus, config)
-    scores = _score(item, heard, reference, keywords, rewards)
-    good = [score for score in scores if score.status is ScoreStatus.OK]
-    totals = tuple(round(score.total, 6) for score in good)
-    rates = [min(1.0, score.metrics["wer"]) for score in good]
-    difficulty = round(fmean(rates), 6) if rates else None
-    found = None if reference is None else asr_metrics(reference, heard.hypothesis, language)
+    scores = _score(item, heard, reference, keywords, rewards, speaker)
+    good = [
+        (score, text)
+        for score, text in zip(scores, heard.samples, strict=False)
+        if score.status is ScoreStatus.OK
+    ]
+    totals = tuple(round(score.total, 6) for score, _ in good)
+    measure = _read_metrics if speaker else asr_metrics
+    found = None if reference is None else measure(reference, heard.hypothesis, language)
+    samples = [] if reference is None else [measure(reference, text, language) for _, text in good]
+    difficulty = round(fmean(min(1.0, one["wer"]) for one in samples), 6) if samples else None
     words = None if reference is None else tokens(reference, language)
     loops = [_loops(reference, text, language) for text in (heard.hypothesis, *heard.samples)]
     if found is not None:
-        loops = [bool(found["loop"]), *(bool(score.metrics["loop"]) for score in good)]
+        loops = [bool(one["loop"]) for one in (found, *samples)]
     return Utterance(
         key=item.key,
         id=item.cut.id,
@@ -174,7 +200,7 @@ def _describe(
         verdict=verdict,
         judge_gap=None if agreed is None else round(mutual_error_rate(heard.hypothesis, agreed, language), 6),
         wer=None if found is None else round(found["wer"], 6),
-        words=None if words is None else len(words),
+        words=None if found is None else int(found["words"]),
         errors=None if found is None else int(sum(found[kind] for kind in ERRORS)),
         insertions=None if found is None else int(found["insertions"]),
         difficulty=difficulty,
@@ -189,21 +215,33 @@ def _describe(
         loop=loops[0],
         hallucination=loops[0] if found is None else bool(found["hallucination"]),
         loop_share=fmean(loops[1:]) if len(loops) > 1 else 0.0,
-        hallucination_share=fmean(score.metrics["hallucination"] for score in good) if good else None,
+        hallucination_share=fmean(one["hallucination"] for one in samples) if samples else None,
+        cut_share=fmean(ending == Ending.LENGTH for ending in heard.endings),
+        tokens_per_char=round(fmean(heard.lengths) / max(len(item.text), 1), 4) if speaker else None,
         repeated=None if words is None else bool(find_loops(words)),
         speechless=None if words is None else not words,
         words_per_second=None if words is None else round(len(words) / max(heard.duration_s, 1e-3), 4),
         keywords=keywords,
         keyword_count=len(keywords),
+        kinds=tuple(hardness(reference or "", language)),
     )
 
 
 def _score(
-    item: Item, heard: Heard, reference: str | None, keywords: tuple[str, ...], rewards: RewardMixer
+    item: Item,
+    heard: Heard,
+    reference: str | None,
+    keywords: tuple[str, ...],
+    rewards: RewardMixer,
+    speaker: Speaker | None,
 ) -> list[Score]:
     """The samples' scores; none without a reference."""
     if reference is None:
         return []
+    if speaker is not None:
+        prompt, outputs = speaker(item, heard, audio=rewards.hears)
+        (scores,) = rewards.score([outputs], [prompt])
+        return scores
     if rewards.hears_prompt:
         prompt = replace(to_prompt(item.cut), text=reference, keywords=keywords)
     else:
@@ -214,6 +252,21 @@ def _score(
     ]
     (scores,) = rewards.score([outputs], [prompt])
     return scores
+
+
+def _read_metrics(reference: str, text: str, language: str) -> dict[str, float]:
+    """The part of `asr_metrics` that can be told of what a Token2Text reads: it spells, so errors are characters."""
+    spelled = align_texts(reference, text, language, "char")
+    loop = float(_loops(reference, text, language))
+    return {
+        "wer": spelled.error_rate,
+        "substitutions": spelled.substitutions,
+        "deletions": spelled.deletions,
+        "insertions": spelled.insertions,
+        "words": spelled.words,
+        "loop": loop,
+        "hallucination": loop,
+    }
 
 
 def _loops(reference: str | None, text: str, language: str) -> bool:

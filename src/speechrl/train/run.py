@@ -12,6 +12,7 @@ from speechrl.algorithms import make_algorithm
 from speechrl.data.curriculum import Curriculum, known_difficulties
 from speechrl.data.derive import read_sets
 from speechrl.data.fit import refuse_unfit, unfit_cuts, unfit_prompts
+from speechrl.data.overlap import shared_rows
 from speechrl.data.stream import PromptStream, within_duration
 from speechrl.errors import ConfigError
 from speechrl.evaluate.sets import load_sets
@@ -208,6 +209,12 @@ def _open(config: RunConfig, listener: Listener) -> tuple[SpeechModel, StreamSou
         raise ConfigError(f"`task` is {config.task}, but {config.model.path} is a model for {model.task}.")
     unfit = [*unfit_cuts(model, cuts, manifests), *unfit_prompts(model, sets, config.evaluation.sets)]
     refuse_unfit(unfit, config.model.path)
+    for name, shared in shared_rows(cuts, sets).items():
+        listener.message(
+            f"{shared} of {len(sets[name])} rows of evaluation.sets.{name} say what a training row says: on those, "
+            "figures tell what was remembered. Leave them out of data.train, as `speechrl data select --never` does.",
+            alarm=True,
+        )
     return model, source, sets
 
 

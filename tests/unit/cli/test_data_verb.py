@@ -12,6 +12,7 @@ import soundfile as sf
 from speaking_toys import ToySynthesiser
 from toys import ToyRecogniser
 
+from speechrl.errors import DataError
 from speechrl.selection import run
 
 
@@ -105,15 +106,35 @@ def test_select_writes_subsets_and_a_card_and_says_so(speechrl, manifest, rules,
     assert again.err == ""
 
 
-def test_select_refuses_bad_rules_and_bad_manifests_before_it_loads_a_model(
-    speechrl, manifest, tmp_path
+def test_select_refuses_bad_rules_and_bad_manifests_before_it_decodes(
+    speechrl, manifest, rules, tmp_path
 ) -> None:
-    unknown = speechrl("data", "select", "nowhere", manifest, "probe.sample=3", "--out", tmp_path / "out")
+    starter = "package:starter/asr"
+    unknown = speechrl("data", "select", starter, manifest, "probe.sample=3", "--out", tmp_path / "out")
     assert unknown.code == 2
     assert "probe.samples" in unknown.err
-    missing = speechrl("data", "select", "nowhere", manifest, "--out", tmp_path / "out")
+    missing = speechrl("data", "select", "toy", manifest, "--config", rules, "--out", tmp_path / "out")
     assert missing.code == 3
     assert "row 2 (missing)" in missing.err
+    assert not (tmp_path / "out" / "probe").exists()
+    nowhere = speechrl("data", "select", "nowhere", manifest, "--out", tmp_path / "out")
+    assert nowhere.code != 0
+    assert "no model there" in nowhere.err
+
+
+@pytest.mark.parametrize(
+    ("model", "reward"), [("package:starter/asr", "accuracy"), ("package:starter/tts", "token")]
+)
+def test_select_takes_the_rules_that_fit_the_model(speechrl, tmp_path, model, reward, monkeypatch) -> None:
+    taken = []
+
+    def watched(rules, *_):
+        taken.append(rules)
+        raise DataError("enough is seen")
+
+    monkeypatch.setattr("speechrl.selection.run.select", watched)
+    assert speechrl("data", "select", model, "pool.jsonl", "--out", tmp_path).code == 3
+    assert taken[0].rewards.terms[0].name.startswith(reward)
 
 
 def test_augment_writes_a_manifest_that_check_accepts(speechrl, manifest, tmp_path) -> None:
