@@ -3,11 +3,11 @@
     python benchmarks/asr_study.py
 
 writes `benchmarks/results/asr_study.json`. First `speechrl data select` chooses subsets of one size from one pool: the
-human train split as it is, joined to long audio, in noise, and clips in which nobody speaks (`asr_study_data.yaml` has
-the rules). Then every row trains from the same start for as many steps: the data rows with the rewards R1 (1 - WER) and
-R2 (hallucination), the reward rows on the mixed set. Every run is one `speechrl train` whose folder is kept under
-`--work`, so the study goes on where it was interrupted. The result holds every run that is finished, also when others
-failed (they are named at the end, with their logs) or after Ctrl-C.
+human train split as it is, joined to long audio, in noise, with long pauses, said several times, and clips in which
+nobody speaks (`asr_study_data.yaml` has the rules). Then every row trains from the same start for as many steps: the
+data rows with the rewards R1 (1 - WER) and R2 (hallucination), the reward rows on the mixed set. Every run is one
+`speechrl train` whose folder is kept under `--work`, so the study goes on where it was interrupted. The result holds
+every run that is finished, also when others failed (they are named at the end, with their logs) or after Ctrl-C.
 
 `mixed, R1+R2+R4` equals `mixed, R1+R2` bit for bit as long as R4, the reward for the right language, never fires; the
 starter answers 0.5 % of short prompts in another language.
@@ -42,7 +42,10 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[1]
 CONFIG = ROOT / "benchmarks" / "asr_study.yaml"
 RULES = ROOT / "benchmarks" / "asr_study_data.yaml"
-POOL = ("", "#long@11", "#long@12", "#long@13", "#long@14", "#noise@11", "#silence@11")
+POOL = (
+    *("", "#long@11", "#long@12", "#long@13", "#long@14"),
+    *("#noise@11", "#pauses@11", "#repeated@11", "#silence@11"),
+)
 """What is made of the train split to choose from; no seed of a held-out set."""
 _DISTURBED = {name: f"#{name}" for name in ("noise", "telephone", "silence")}
 SETS = {

@@ -3,8 +3,9 @@
     python benchmarks/starter_tts.py --corpus build/starter_tts/corpus --mels build/starter_tts/mels
 
 writes `benchmarks/results/starter_tts.json`. What judges make of held-out speech of the corpus as it was spoken, after
-a vocoder alone, and after tokenizer and vocoder; then the whole chain on the test sentences of `data/tts_en`, which the
-model never met, as text and reference voice. Without `--corpus` and `--mels` only the whole chain is measured.
+a vocoder alone, and after tokenizer and vocoder, and the CPU seconds that each vocoder takes for a second of speech on
+one thread; then the whole chain on the test sentences of `data/tts_en`, which the model never met, as text and
+reference voice. Without `--corpus` and `--mels` only the whole chain is measured.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections import defaultdict
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,14 +41,23 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from speechrl.models.tts.synthesiser import Synthesiser
+    from speechrl.models.tts.vocoder import Vocoder
     from speechrl.starter.tts.mels import Seen
 
 ROOT = Path(__file__).resolve().parents[1]
 SAMPLING = {"T 0.8, top-k 25": (0.8, 25), "T 1": (1.0, 0)}
 
 
-def links(synthesiser: Synthesiser, corpus: Path, seen: list[Seen]) -> dict[str, list[NDArray[np.float32]]]:
-    """The same utterances through ever more of the chain; waveforms at 22.05 kHz."""
+@dataclass(frozen=True)
+class Link:
+    """Waveforms at 22.05 kHz, and CPU seconds that the vocoder took for a second of them; None where there is none."""
+
+    waves: list[NDArray[np.float32]]
+    vocoder_s: float | None = None
+
+
+def links(synthesiser: Synthesiser, corpus: Path, seen: list[Seen]) -> dict[str, Link]:
+    """The same utterances through ever more of the chain."""
     by_id = {row["id"]: row for row in read_manifest(corpus)}
     mels = [torch.from_numpy(one.mel_TM.astype(np.float32)) for one in seen]
     decoded = []
@@ -60,12 +71,21 @@ def links(synthesiser: Synthesiser, corpus: Path, seen: list[Seen]) -> dict[str,
         decoded.append(synthesiser.decoder.decode(codes, voice, tokens)[0])
     fast, hifigan = FastVocoder(), load_hifigan(torch.bfloat16)
     return {
-        "original": [read_utterance(corpus, by_id[one.id]) for one in seen],
-        "fast vocoder": fast(mels),
-        "HiFi-GAN": hifigan(mels),
-        "tokenizer + fast vocoder": fast(decoded),
-        "tokenizer + HiFi-GAN": hifigan(decoded),
+        "original": Link([read_utterance(corpus, by_id[one.id]) for one in seen]),
+        "fast vocoder": sounded(fast, mels),
+        "HiFi-GAN": sounded(hifigan, mels),
+        "tokenizer + fast vocoder": sounded(fast, decoded),
+        "tokenizer + HiFi-GAN": sounded(hifigan, decoded),
     }
+
+
+def sounded(vocoder: Vocoder, mels: list[torch.Tensor]) -> Link:
+    """The sound of mels, timed."""
+    vocoder(mels[:2])  # what is made once is not counted
+    began = time.process_time()
+    waves = vocoder(mels)
+    seconds = time.process_time() - began
+    return Link(waves, round(seconds / (sum(map(len, waves)) / SAMPLE_RATE_HZ), 4))
 
 
 def judged(waves: list[NDArray[np.float32]], seen: list[Seen], judge: Any) -> dict[str, Any]:
@@ -104,22 +124,23 @@ def main() -> None:
     synthesiser: Any = load_model(chosen.model)
     rows: list[dict[str, Any]] = []
     if chosen.corpus and chosen.mels:
-        names = sorted(path.stem for path in chosen.mels.glob("shard-*.jsonl"))
-        held_out = [seen for name in names for seen in read_seen(chosen.mels, name) if seen.split == "dev"]
+        shards = sorted(path.stem for path in chosen.mels.glob("shard-*.jsonl"))
+        held_out = [seen for shard in shards for seen in read_seen(chosen.mels, shard) if seen.split == "dev"]
         seen = held_out[:: max(1, len(held_out) // chosen.utterances)][: chosen.utterances]
-        waves = links(synthesiser, chosen.corpus, seen)
+        found = links(synthesiser, chosen.corpus, seen)
         scorer = SpeakerScorer()
-        reference = [(to_16_khz(wave), 16_000) for wave in waves["original"]]
+        reference = [(to_16_khz(wave), 16_000) for wave in found["original"].waves]
         for judge_name in chosen.judges:
             judge = load_recogniser_judge(judge_name)
-            for link, sounds in waves.items():
+            for name, link in found.items():
                 row = {
-                    "link": link,
+                    "link": name,
                     "judge": judge_name,
                     "utterances": len(seen),
-                    **judged(sounds, seen, judge),
+                    "vocoder_s": link.vocoder_s,
+                    **judged(link.waves, seen, judge),
                 }
-                clips = [(wave, SAMPLE_RATE_HZ) for wave in sounds]
+                clips = [(wave, SAMPLE_RATE_HZ) for wave in link.waves]
                 row["similarity_to_original"] = float(np.mean(scorer.similarity(clips, reference)))
                 rows.append(row)
                 print(row, flush=True)
@@ -134,8 +155,8 @@ def main() -> None:
                 max_new_tokens=400,
             )
             began = time.perf_counter()
-            found = evaluate_model(synthesiser, {"test": prompts}, config, torch.device("cpu"), "bf16")
-            numbers = found.to_json(2000, 1)["test"]
+            spoken = evaluate_model(synthesiser, {"test": prompts}, config, torch.device("cpu"), "bf16")
+            numbers = spoken.to_json(2000, 1)["test"]
             row = {"link": "whole chain", "vocoder": vocoder, "sampling": sampling, **numbers}
             rows.append(row | {"seconds": round(time.perf_counter() - began)})
             print(
