@@ -97,16 +97,16 @@ def listen_side_by_side(models: Iterable[tuple[str, Path]], workers: int) -> Non
 
 
 class TokenJudge:
-    """Character errors that the independent Token2Text finds in the tokens of a row."""
+    """Wrong letters that the independent Token2Text finds in the tokens of a row."""
 
     def __init__(self, model: str = INDEPENDENT_TOKEN2TEXT) -> None:
         self._model = load_token2text(model)
 
     def __call__(self, rows: Sequence[SpokenRow]) -> list[tuple[float, float]]:
-        """Errors and characters of each row."""
+        """Errors and letters of each row."""
         heard = self._model.transcribe([row.token_ids for row in rows])
         aligned = [
-            align_texts(row.text, text, row.language, "char") for row, text in zip(rows, heard, strict=True)
+            align_texts(row.text, text, row.language, "letter") for row, text in zip(rows, heard, strict=True)
         ]
         return [(one.errors, one.words) for one in aligned]
 

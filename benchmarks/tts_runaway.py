@@ -65,7 +65,7 @@ def main() -> None:
                 ratios += [length / middle for length in lengths]
                 cut_samples += sum(output.ending is Ending.LENGTH for output in outputs)
                 for heard in judge.transcribe([output.token_ids for output in outputs]):
-                    found = align_texts(prompt.text, heard, prompt.language, "char")
+                    found = align_texts(prompt.text, heard, prompt.language, "letter")
                     errors += found.errors
                     characters += found.words
         rows.append(

@@ -118,7 +118,7 @@ def select_command(
 ) -> None:
     """Choose data that is worth reinforcement learning: try the model on it, ask judges, apply rules, write a card.
 
-    Ctrl-C loses at most a shard: the same command goes on. With other rules, what was heard is not heard again.
+    Ctrl-C loses at most a shard of decoding: the same command goes on. With other rules, nothing is decoded again.
     """
     from speechrl.config.load import load_as
     from speechrl.config.selection import SelectionConfig
@@ -221,7 +221,7 @@ def texts_command(
         bool, typer.Option("--json", help='Print {"texts", "rows", "by_kind", "left_out"}.')
     ] = False,
 ) -> None:
-    """Choose texts that are hard to speak: repetition, tongue twisters, digits, abbreviations, mixed languages."""
+    """Choose texts by what makes them hard to speak: repetition, tongue twisters, digits ...; or ordinary ones."""
     from collections import Counter
 
     from speechrl.data.texts import choose_texts, read_pool, write_texts

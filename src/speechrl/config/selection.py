@@ -151,7 +151,8 @@ class Line(Section):
     )
     loop: bool | None = Field(None, description="The greedy hypothesis repeats itself beyond the reference")
     hallucination: bool | None = Field(
-        None, description="The hallucination reward finds something in the greedy hypothesis"
+        None,
+        description="The hallucination reward finds something in the greedy hypothesis; of speech, a loop",
     )
     repeated: bool | None = Field(None, description="The speech itself repeats words or phrases")
     speechless: bool | None = Field(None, description="Nobody speaks: the reference is empty")
@@ -162,7 +163,9 @@ class Line(Section):
     judge_gap: Range | None = Field(
         None, description="Mutual error rate of the greedy hypothesis and the judges' consensus"
     )
-    insertions: Range | None = Field(None, description="Words of the greedy hypothesis too many")
+    insertions: Range | None = Field(
+        None, description="Words of the greedy hypothesis too many; of a synthesiser's, letters"
+    )
     length_ratio: Range | None = Field(None, description="Hypothesis words / reference words")
     difficulty: Range | None = Field(None, description="Mean error rate of the samples, each at most 1")
     reward_mean: Range | None = Field(None, description="Mean reward of the samples")

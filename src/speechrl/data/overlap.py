@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from speechrl.data.prompts import without_audio
-from speechrl.text.normalise import normalise
+from speechrl.text.normalise import plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -18,20 +18,15 @@ if TYPE_CHECKING:
 def shared_rows(cuts: Iterable[Cut], sets: Mapping[str, Sequence[Prompt]]) -> dict[str, int]:
     """How many rows of each held-out set say, word for word, what a training row says; sets without any are left out.
 
-    Texts are compared in their normal form. Silence says nothing. `text.overlap.HeldOutTexts` also finds near copies,
-    and takes longer: `speechrl data select --never` uses it.
+    Texts are compared in their plain form, whatever their language. Silence says nothing. `text.overlap.HeldOutTexts`
+    also finds near copies, and takes longer: `speechrl data select --never` uses it.
 
     Args:
         cuts: What is trained on.
         sets: Name -> prompts.
     """
-    trained = {_said(without_audio(cut)) for cut in cuts}
+    trained = {plain(without_audio(cut).text) for cut in cuts} - {""}
     counts = {
-        name: sum(bool(said[0]) and said in trained for said in map(_said, prompts))
-        for name, prompts in sets.items()
+        name: sum(plain(prompt.text) in trained for prompt in prompts) for name, prompts in sets.items()
     }
     return {name: count for name, count in counts.items() if count}
-
-
-def _said(prompt: Prompt) -> tuple[str, str]:
-    return normalise(prompt.text, prompt.language), prompt.language

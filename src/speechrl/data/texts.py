@@ -1,7 +1,8 @@
-"""Choose texts that are hard to speak from a pool, by the rules of `text.hard`, as data for a synthesiser."""
+"""Choose texts from a pool by how hard they are to speak (`text.hard`), as data for a synthesiser."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import random
 from collections import Counter
@@ -49,7 +50,7 @@ def choose_texts(
     language: str = "en",
     without: Iterable[str] = (),
 ) -> list[HardText]:
-    """The hardest texts of each kind.
+    """The hardest texts of each kind, and ordinary ones if they are asked for.
 
     Texts are compared in their normal form, so punctuation and case make no second copy. A text of several kinds is
     chosen for the one of which the pool has fewest. Equal scores are drawn by the seed, so long and short ones mix.
@@ -129,16 +130,15 @@ def write_texts(out: Path, chosen: Sequence[HardText], language: str = "en", voi
         DataError: A voice is not a whole file, or its manifest cannot be read.
     """
     speakers = _voices(voices) if voices else []
-    counts: Counter[str] = Counter()
     rows = []
     for index, item in enumerate(chosen):
         row: dict[str, Any] = {
-            "id": f"{item.kind}-{counts[item.kind]:04d}",
+            # By the text: what one call chooses may meet what another did, in one pool or as a test set.
+            "id": f"{item.kind}-{hashlib.sha256(item.text.encode()).hexdigest()[:10]}",
             "text": item.text,
             "language": language,
             "hard": {"kind": item.kind, "scores": dict(item.scores)},
         }
-        counts[item.kind] += 1
         if speakers:
             row["audio"] = speakers[index % len(speakers)]
         rows.append(json.dumps(row, ensure_ascii=False) + "\n")

@@ -14,9 +14,14 @@ if TYPE_CHECKING:
 
 
 def fingerprint(model: SpeechModel) -> str:
-    """16 hexadecimal digits that depend on every weight of encoder and language model, by name, shape and bytes."""
+    """That of encoder and language model together."""
+    return weights_fingerprint(model.encoder, model.language_model)
+
+
+def weights_fingerprint(*modules: nn.Module) -> str:
+    """16 hexadecimal digits that depend on every weight, by name, shape and bytes."""
     digest = hashlib.sha256()
-    for module in (model.encoder, model.language_model):
+    for module in modules:
         _add(digest, module)
     return digest.hexdigest()[:16]
 

@@ -28,7 +28,7 @@ def load_model(path: str) -> SpeechModel:
         ModelError: There is no such folder, or it does not say which model it holds.
     """
     kind, folder = _kind_of(path)
-    return _LOADERS[kind](folder)
+    return _MODELS[kind][1](folder)
 
 
 def task_of(path: str) -> Task:
@@ -37,7 +37,7 @@ def task_of(path: str) -> Task:
     Raises:
         ModelError: As in `load_model`.
     """
-    return _TASKS[_kind_of(path)[0]]
+    return _MODELS[_kind_of(path)[0]][0]
 
 
 def _kind_of(path: str) -> tuple[str, Path]:
@@ -53,13 +53,13 @@ def _kind_of(path: str) -> tuple[str, Path]:
     except (OSError, ValueError) as error:
         raise ModelError(f"{description}: cannot be read ({error}); copy or save the model again") from error
     kind = content.get("model") if isinstance(content, dict) else None
-    if not isinstance(kind, str) or kind not in _LOADERS:
-        raise ModelError(f"{description}: field model is {kind!r}; known: {', '.join(_LOADERS)}")
+    if not isinstance(kind, str) or kind not in _MODELS:
+        raise ModelError(f"{description}: field model is {kind!r}; known: {', '.join(_MODELS)}")
     return kind, folder
 
 
-_LOADERS: dict[str, Callable[[Path], SpeechModel]] = {
-    "recogniser": load_recogniser,
-    "synthesiser": load_synthesiser,
+_MODELS: dict[str, tuple[Task, Callable[[Path], SpeechModel]]] = {
+    "recogniser": ("asr", load_recogniser),
+    "synthesiser": ("tts", load_synthesiser),
 }
-_TASKS: dict[str, Task] = {"recogniser": "asr", "synthesiser": "tts"}
+"""Field `model` of `speechrl.json` -> what such a model does, and who loads it."""

@@ -63,7 +63,7 @@ def spoken_accuracy(
         text: What was to be spoken, raw.
         heard: What the recogniser wrote, raw; both are normalised here.
         language: ISO 639-1 code.
-        unit: Errors by word, by character, or as is usual for the language (`auto`).
+        unit: What errors are counted in: see `text.normalise.tokens`.
         shape: See `shaped`.
         floor: See `shaped`.
     """

@@ -113,7 +113,7 @@ class TokenAccuracy(TokenReader):
 
     Args:
         model: Folder of a Token2Text over the policy's speech tokens.
-        unit: Errors by character unless set: its transcripts are spelled, and their words coarse.
+        unit: Errors by letter unless set: its transcripts are spelled, and one wrong letter of `seven` is no `7`.
         shape: See `tts.shaped`.
         floor: See `tts.shaped`.
     """
@@ -122,7 +122,7 @@ class TokenAccuracy(TokenReader):
         self,
         *,
         model: str = TOKEN2TEXT,
-        unit: Unit = "char",
+        unit: Unit = "letter",
         shape: Shape = "linear",
         floor: float | None = -1.0,
     ) -> None:
@@ -137,9 +137,9 @@ class TokenAccuracy(TokenReader):
         transcripts = self.token2text.transcribe([output.token_ids for output in outputs])
         for heard, prompt in zip(transcripts, prompts, strict=True):
             rate = align_texts(prompt.text, heard, prompt.language, self._unit).error_rate
-            by_character = align_texts(prompt.text, heard, prompt.language, "char").error_rate
+            by_letter = align_texts(prompt.text, heard, prompt.language, "letter").error_rate
             value = shaped(rate, self._shape, self._floor)
-            verdicts.append(Verdict(value, heard=heard, metrics={"token_cer": by_character}))
+            verdicts.append(Verdict(value, heard=heard, metrics={"token_cer": by_letter}))
         return verdicts
 
 

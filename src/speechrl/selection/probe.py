@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -16,7 +17,7 @@ from speechrl.data.prompts import to_prompt
 from speechrl.errors import ConfigError
 from speechrl.models.context_store import ContextStore
 from speechrl.models.encode_once import EncodeOnce
-from speechrl.models.fingerprint import fingerprint
+from speechrl.models.fingerprint import fingerprint, weights_fingerprint
 from speechrl.models.tts.speech_tokenizer import TOKENS_PER_SECOND
 from speechrl.models.tts.token2text import check_vocabulary, load_token2text
 from speechrl.report.writers import write_json
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
     from speechrl.config.selection import ProbeConfig
     from speechrl.models.base import SpeechModel
-    from speechrl.models.tts.token2text import SpeaksCodes
+    from speechrl.models.tts.token2text import SpeaksCodes, Token2Text
     from speechrl.selection.pool import Item
     from speechrl.types import Output, Prompt, Rollout, Task
 
@@ -43,9 +44,9 @@ if TYPE_CHECKING:
 
 DOES_NOT_MATTER = {
     "asr": {"device", "threads", "keep_contexts_gb", "reader", "tokens_per_character"},
-    "tts": {"device", "threads", "keep_contexts_gb", "tokens_per_second"},
+    "tts": {"device", "threads", "keep_contexts_gb", "reader", "tokens_per_second"},
 }
-"""Settings of the probe that leave its answers as they are, up to rounding."""
+"""Settings of the probe that leave its answers as they are, up to rounding. Readers are told apart by their weights."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,7 @@ class Heard:
         lengths: Their tokens.
         entropy: Mean -log p of all sampled tokens at temperature 1, the end tokens included, in nats. At temperature 1
             and without top-k and top-p an unbiased estimate of the entropy a token has.
-        speech: Of a synthesiser, the speech tokens of the samples, without end tokens.
+        speech: Of a synthesiser, the speech tokens of the samples, without end tokens, as text: a pool has millions.
     """
 
     key: str
@@ -81,7 +82,7 @@ class Heard:
     endings: tuple[str, ...]
     lengths: tuple[int, ...]
     entropy: float
-    speech: tuple[tuple[int, ...], ...] = ()
+    speech: tuple[str, ...] = ()
 
 
 def probe(
@@ -95,9 +96,10 @@ def probe(
 ) -> dict[str, Heard]:
     """Decode what has not been decoded yet, a shard after another, and read the rest back.
 
-    Shards are in `folder/probe/MODEL-SETTINGS/`, by the model's weights and the settings that matter; kept contexts in
-    `folder/contexts/MODEL/`. The same pool, model and seed give the same shards, also across a kill. The encoder reads
-    each utterance once; where contexts are to be kept, once more each that was decoded without.
+    Shards are in `folder/probe/MODEL-SETTINGS/`, by the model's weights and the settings that matter, and for a
+    synthesiser by its reader's weights; kept contexts in `folder/contexts/MODEL/`. The same pool, model and seed give
+    the same shards, also across a kill. The encoder reads each utterance once; where contexts are to be kept, once more
+    each that was decoded without.
 
     Args:
         model: A recogniser or a synthesiser.
@@ -118,9 +120,11 @@ def probe(
     """
     if model.task == "tts" and config.keep_contexts_gb:
         raise ConfigError("probe.keep_contexts_gb: only contexts of recognisers can be kept; set it to 0")
-    read = _reader(model, config)
+    reader = _reader(model, config)
+    read = _transcribe if reader is None else partial(_read_tokens, reader)
     name = fingerprint(model)
-    place = folder / "probe" / f"{name}-{_settings_hash(config, seed, model.task)}"
+    parts = [name, _settings_hash(config, seed, model.task)]
+    place = folder / "probe" / "-".join([*parts, *([weights_fingerprint(reader)[:8]] if reader else [])])
     shards = Shards(place)
     missing = [item for item in items if item.key not in shards.rows]
     known = [item for item in items if item.key in shards.rows]
@@ -245,16 +249,25 @@ def _row(
         endings=tuple(str(output.ending) for output in outputs),
         lengths=tuple(output.length for output in outputs),
         entropy=round(-sum(logprobs) / max(len(logprobs), 1), 5),
-        speech=() if hears else tuple(output.token_ids for output in outputs),
+        speech=() if hears else tuple(" ".join(map(str, output.token_ids)) for output in outputs),
     )
 
 
-def _reader(model: SpeechModel, config: ProbeConfig) -> Reader:
+def _reader(model: SpeechModel, config: ProbeConfig) -> Token2Text | None:
+    """Who writes down what a synthesiser says; a recogniser writes by itself."""
     if model.task == "asr":
-        return lambda outputs: [output.text for output in outputs]
+        return None
     token2text = load_token2text(config.reader)
-    check_vocabulary(token2text, cast("SpeaksCodes", model))
-    return lambda outputs: token2text.transcribe([output.token_ids for output in outputs])
+    check_vocabulary(token2text, cast("SpeaksCodes", model), "probe.reader")
+    return token2text
+
+
+def _transcribe(outputs: Sequence[Output]) -> list[str]:
+    return [output.text for output in outputs]
+
+
+def _read_tokens(reader: Token2Text, outputs: Sequence[Output]) -> list[str]:
+    return reader.transcribe([output.token_ids for output in outputs])
 
 
 def _length(task: Task) -> Callable[[Item], float]:
@@ -266,7 +279,6 @@ def _read(row: Mapping[str, Any]) -> Heard:
     fields: dict[str, Any] = {
         key: tuple(value) if isinstance(value, list) else value for key, value in row.items()
     }
-    fields["speech"] = tuple(tuple(tokens) for tokens in fields.get("speech", ()))
     return Heard(**fields)
 
 

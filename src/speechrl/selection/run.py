@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from speechrl.config.load import show
 from speechrl.data.fit import refuse_unfit, unfit_cuts
 from speechrl.errors import ConfigError, DataError
 from speechrl.models.load import load_model
+from speechrl.models.tts.token2text import check_vocabulary
 from speechrl.report.writers import write_atomically, write_json
 from speechrl.rewards.base import RewardMixer, check_rewards
 from speechrl.rewards.scorers.recogniser import load_recogniser_judge
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 
     from speechrl.config.selection import SelectionConfig
     from speechrl.models.base import SpeechModel
+    from speechrl.models.tts.token2text import SpeaksCodes
     from speechrl.rewards.scorers.recogniser import Recogniser
     from speechrl.selection.pool import Item
     from speechrl.selection.probe import Progress
@@ -89,14 +92,16 @@ def select(
     """
     folder.mkdir(parents=True, exist_ok=True)
     model = load(model_path)
-    # Before hours of decoding: a row or a test set that cannot be read, a reward that is misspelt.
+    # Before hours of decoding: a reward that is misspelt, a row or a test set that cannot be read.
     if model.task == "tts":
         _refuse_judges(config)
+    check_rewards(config.rewards, model.task)
     pool = read_pool(manifests, labelled=config.labels == "given", task=model.task)
     refuse_unfit(unfit_cuts(model, (item.cut for item in pool), manifests), model_path)
     held_out = HeldOut(config.never, model.task)
-    check_rewards(config.rewards, model.task)
     with RewardMixer(config.rewards) as rewards:
+        for token2text in rewards.token2texts.values():
+            check_vocabulary(token2text, cast("SpeaksCodes", model), "the option `model` of the reward")
         heard = probe(model, pool, config.probe, config.seed, folder, device, progress)
         opinions = ask_judges(pool, config.judges, folder, progress, load_judge)
         judges = config.judges
@@ -108,8 +113,8 @@ def select(
             item.key: (find_reference(item, agreed[item.key], config), item.language) for item in pool
         }
         keywords = find_keywords(references, config.keywords, {item.key: item.keywords for item in pool})
-        speaker = Speaker(model, device) if model.task == "tts" else None
-        utterances = describe(pool, heard, opinions, agreed, keywords, rewards, config, speaker)
+        with Speaker(model, device) if model.task == "tts" else nullcontext() as speaker:
+            utterances = describe(pool, heard, opinions, agreed, keywords, rewards, config, speaker, progress)
     dropped = find_dropped(utterances, config, held_out.reason)
     kept = [one for one in utterances if one.key not in dropped]
     if not kept:
@@ -130,7 +135,7 @@ def _refuse_judges(config: SelectionConfig) -> None:
     """A text to be spoken is right as it is: there is no label to doubt."""
     if config.judges.recognisers or config.judges.hypotheses or config.labels == "judges":
         raise ConfigError(
-            "judges listen to recordings, and this model speaks: leave `judges` and `labels` out, as "
+            "judges listen to recordings, and this model speaks: leave `judges`, `labels` and --unlabelled out, as "
             "package:configs/data/select_tts.yaml does"
         )
 

@@ -14,7 +14,7 @@ from speechrl.selection.verdicts import find_verdict, mutual_error_rate
 from speechrl.text.alignment import align_texts
 from speechrl.text.hard import hardness
 from speechrl.text.loops import find_loops, unsupported_loops
-from speechrl.text.normalise import tokens
+from speechrl.text.normalise import plain, tokens
 from speechrl.types import Ending, Output, Prompt, Score, ScoreStatus
 
 if TYPE_CHECKING:
@@ -23,9 +23,10 @@ if TYPE_CHECKING:
     from speechrl.config.selection import SelectionConfig, Verdict
     from speechrl.rewards.base import RewardMixer
     from speechrl.selection.pool import Item
-    from speechrl.selection.probe import Heard
+    from speechrl.selection.probe import Heard, Progress
     from speechrl.selection.speaker import Speaker
     from speechrl.selection.verdicts import Consensus
+    from speechrl.text.normalise import Unit
 
 ERRORS = ("substitutions", "deletions", "insertions")
 
@@ -35,7 +36,7 @@ class Utterance:
     """An utterance as rules see it: a line of `utterances.jsonl`. What cannot be known is None, and meets no range.
 
     Of a synthesiser, an utterance is a text to be spoken: label and reference are that text, hypothesis and samples are
-    what a Token2Text reads in the speech, and since it spells, errors are counted by character.
+    what a Token2Text reads in the speech. It spells, so all rates count letters; what it says twice is a hallucination.
 
     Attributes:
         key: `pool.Item.key`.
@@ -53,7 +54,7 @@ class Utterance:
         spread: Two samples earn different rewards.
         entropy: `probe.Heard.entropy`.
         disagreement: Mean mutual error rate of all pairs of samples, each at most 1.
-        length_ratio: Tokens of the hypothesis / tokens of the reference.
+        length_ratio: Words of the hypothesis / words of the reference.
         loop: The hypothesis repeats itself beyond the reference; without one, at all.
         hallucination: The hallucination reward finds something; without a reference, a loop.
         loop_share: Share of samples that loop; `hallucination_share` likewise; `cut_share` of those that did not end.
@@ -70,7 +71,7 @@ class Utterance:
     source: str
     language: str
     duration_s: float
-    pause_s: float
+    pause_s: float | None
     audio: str
     label: str | None
     reference: str | None
@@ -115,6 +116,7 @@ def describe(
     rewards: RewardMixer,
     config: SelectionConfig,
     speaker: Speaker | None = None,
+    progress: Progress | None = None,
 ) -> list[Utterance]:
     """Measure every utterance.
 
@@ -127,24 +129,21 @@ def describe(
         rewards: What samples earn; where one hears the prompt, audio is read, an utterance at a time.
         config: Thresholds and bands.
         speaker: Makes the samples of a synthesiser again; None for a recogniser.
+        progress: Is told of every text that was spoken again and scored.
 
     Raises:
         DataError: Audio cannot be loaded.
         RewardError: Too many rewards could not be computed.
     """
-    return [
-        _describe(
-            item,
-            heard[item.key],
-            opinions[item.key],
-            agreed[item.key],
-            keywords[item.key],
-            rewards,
-            config,
-            speaker,
+    found = []
+    for number, item in enumerate(items, 1):
+        key = item.key
+        found.append(
+            _describe(item, heard[key], opinions[key], agreed[key], keywords[key], rewards, config, speaker)
         )
-        for item in items
-    ]
+        if speaker and progress:
+            progress("score", number, len(items))
+    return found
 
 
 def find_reference(item: Item, agreed: Consensus | None, config: SelectionConfig) -> str | None:
@@ -180,8 +179,9 @@ def _describe(
     found = None if reference is None else measure(reference, heard.hypothesis, language)
     samples = [] if reference is None else [measure(reference, text, language) for _, text in good]
     difficulty = round(fmean(min(1.0, one["wer"]) for one in samples), 6) if samples else None
-    words = None if reference is None else tokens(reference, language)
-    loops = [_loops(reference, text, language) for text in (heard.hypothesis, *heard.samples)]
+    split = _spelled_words if speaker else tokens
+    words = None if reference is None else split(reference, language)
+    loops = [_loops(words, split(text, language)) for text in (heard.hypothesis, *heard.samples)]
     if found is not None:
         loops = [bool(one["loop"]) for one in (found, *samples)]
     return Utterance(
@@ -190,7 +190,7 @@ def _describe(
         source=item.source,
         language=language,
         duration_s=heard.duration_s,
-        pause_s=heard.pause_s,
+        pause_s=None if speaker else heard.pause_s,
         audio=heard.audio,
         label=label,
         reference=reference,
@@ -210,8 +210,8 @@ def _describe(
         reward_std=round(stdev(totals), 6) if len(totals) > 1 else None,
         spread=min(totals) < max(totals) if len(totals) > 1 else None,
         entropy=heard.entropy,
-        disagreement=_disagreement(heard.samples, language),
-        length_ratio=round(len(tokens(heard.hypothesis, language)) / len(words), 6) if words else None,
+        disagreement=_disagreement(heard.samples, language, "letter" if speaker else "auto"),
+        length_ratio=round(len(split(heard.hypothesis, language)) / len(words), 6) if words else None,
         loop=loops[0],
         hallucination=loops[0] if found is None else bool(found["hallucination"]),
         loop_share=fmean(loops[1:]) if len(loops) > 1 else 0.0,
@@ -239,7 +239,7 @@ def _score(
     if reference is None:
         return []
     if speaker is not None:
-        prompt, outputs = speaker(item, heard, audio=rewards.hears)
+        prompt, outputs = speaker(item, heard, rewards)
         (scores,) = rewards.score([outputs], [prompt])
         return scores
     if rewards.hears_prompt:
@@ -255,9 +255,9 @@ def _score(
 
 
 def _read_metrics(reference: str, text: str, language: str) -> dict[str, float]:
-    """The part of `asr_metrics` that can be told of what a Token2Text reads: it spells, so errors are characters."""
-    spelled = align_texts(reference, text, language, "char")
-    loop = float(_loops(reference, text, language))
+    """The part of `asr_metrics` that can be told of what a Token2Text reads: it spells, so errors are letters."""
+    spelled = align_texts(reference, text, language, "letter")
+    loop = float(_loops(_spelled_words(reference, language), _spelled_words(text, language)))
     return {
         "wer": spelled.error_rate,
         "substitutions": spelled.substitutions,
@@ -269,10 +269,17 @@ def _read_metrics(reference: str, text: str, language: str) -> dict[str, float]:
     }
 
 
-def _loops(reference: str | None, text: str, language: str) -> bool:
-    return bool(unsupported_loops(tokens(reference or "", language), tokens(text, language)))
+def _loops(reference: Sequence[str] | None, text: Sequence[str]) -> bool:
+    return bool(unsupported_loops(reference or (), text))
 
 
-def _disagreement(samples: Sequence[str], language: str) -> float:
-    pairs = [min(1.0, mutual_error_rate(one, other, language)) for one, other in combinations(samples, 2)]
+def _spelled_words(text: str, language: str) -> list[str]:  # noqa: ARG001
+    """`tokens` for what is spelled: a number word is a word."""
+    return plain(text).split()
+
+
+def _disagreement(samples: Sequence[str], language: str, unit: Unit) -> float:
+    pairs = [
+        min(1.0, mutual_error_rate(one, other, language, unit)) for one, other in combinations(samples, 2)
+    ]
     return round(fmean(pairs), 6)

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from speechrl.config.selection import Verdict
+    from speechrl.text.normalise import Unit
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +30,13 @@ class Consensus:
     spread: float
 
 
-def mutual_error_rate(first: str, second: str, language: str = "en") -> float:
+def mutual_error_rate(first: str, second: str, language: str = "en", unit: Unit = "auto") -> float:
     """Edits between two texts / tokens of the shorter one (at least 1), so the same in either direction; 0 if equal.
 
     The rule that this serves (arXiv 2509.18569 and its sibling) does not say which side divides; the shorter one is
     the stricter choice.
     """
-    alignment = align_texts(first, second, language)
+    alignment = align_texts(first, second, language, unit)
     return alignment.errors / max(min(len(alignment.reference), len(alignment.hypothesis)), 1)
 
 

@@ -19,7 +19,7 @@ from speechrl.errors import DataError, MissingExtraError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-Unit = Literal["auto", "word", "char"]
+Unit = Literal["auto", "word", "char", "letter"]
 
 BY_CHARACTER = frozenset({"zh", "yue", "ja", "ko", "th", "lo", "km", "my"})
 """Languages whose errors are counted by character; zh, ja and ko as in CV3-Eval, the others have no spaces either."""
@@ -98,13 +98,16 @@ def tokens(text: str, language: str = "en", unit: Unit = "auto") -> list[str]:
         text: Any text; it is normalised here.
         language: ISO 639-1 code.
         unit: `auto` takes characters for `BY_CHARACTER` languages and words for the rest. Characters are
-            grapheme clusters, and spaces are not among them (jiwer's character error rate counts them).
+            grapheme clusters, and spaces are not among them (jiwer's character error rate counts them). `letter` takes
+            characters of the `plain` form: for texts that spell, in which a number word is no number.
     """
     return list(_tokens(text, language, unit))
 
 
 @lru_cache(maxsize=65_536)
 def _tokens(text: str, language: str, unit: Unit) -> tuple[str, ...]:
+    if unit == "letter":
+        return tuple(regex.findall(r"\X", plain(text).replace(" ", "")))
     by_character = is_by_character(language)
     normal = normalise(text, language)
     if unit == "char" or (unit == "auto" and by_character):

@@ -101,7 +101,7 @@ def _train(
     algorithm = make_algorithm(config.algorithm, seed=config.seed)
     algorithm.check(model)
     for token2text in rewards.token2texts.values():
-        check_vocabulary(token2text, cast("SpeaksCodes", model))
+        check_vocabulary(token2text, cast("SpeaksCodes", model), "the option `model` of the reward")
     rollouts = _make_rollouts(model, algorithm, config)
     learner = Learner(model.language_model, algorithm, config.train, lora_rank=config.model.lora_rank)
     guards = Guards(config.guards, teacher=algorithm.teacher, speaks=config.task == "tts")
@@ -202,36 +202,40 @@ def _open(config: RunConfig, listener: Listener) -> tuple[SpeechModel, StreamSou
     """The model, what it practises on and what it is measured on, each held against the others."""
     manifests = [config.data.train] if isinstance(config.data.train, str) else config.data.train
     cuts = read_sets(manifests)
-    source = _open_stream(cuts, config, listener)
+    kept = _practised(cuts, config, listener)
+    source = _open_stream(kept, config)
     sets = load_sets(config.evaluation.sets, config.task, config.evaluation.limit)
     model = load_model(config.model.path)
     if model.task != config.task:
         raise ConfigError(f"`task` is {config.task}, but {config.model.path} is a model for {model.task}.")
     unfit = [*unfit_cuts(model, cuts, manifests), *unfit_prompts(model, sets, config.evaluation.sets)]
     refuse_unfit(unfit, config.model.path)
-    for name, shared in shared_rows(cuts, sets).items():
+    for name, shared in shared_rows(kept, sets).items():
         listener.message(
-            f"{shared} of {len(sets[name])} rows of evaluation.sets.{name} say what a training row says: on those, "
-            "figures tell what was remembered. Leave them out of data.train, as `speechrl data select --never` does.",
+            f"{shared} of {len(sets[name])} rows of evaluation.sets.{name} say what training rows say, word for word: "
+            "what is measured there may be memory. `speechrl data select --never` keeps such rows out of data.train.",
             alarm=True,
         )
     return model, source, sets
 
 
-def _open_stream(cuts: CutSet, config: RunConfig, listener: Listener) -> StreamSource:
-    wish = config.data.curriculum
-    curriculum = Curriculum(wish.order, wish.bands, wish.refresh, known_difficulties(cuts))
-    if config.task == "tts":  # their audio is a voice, however long
-        return StreamSource(
-            PromptStream(cuts, batch_size=1, seed=config.seed, task=config.task, curriculum=curriculum)
-        )
+def _practised(cuts: CutSet, config: RunConfig, listener: Listener) -> CutSet:
+    """Without what is too short or too long; to speak, audio is a voice, however long."""
+    if config.task == "tts":
+        return cuts
     kept = within_duration(cuts, config.data.min_duration_s, config.data.max_duration_s)
     if kept.left_out:
         listener.message(
             f"{kept.left_out} of {len(cuts)} utterances are left out by data.min_duration_s, data.max_duration_s."
         )
+    return kept.cuts
+
+
+def _open_stream(cuts: CutSet, config: RunConfig) -> StreamSource:
+    wish = config.data.curriculum
+    curriculum = Curriculum(wish.order, wish.bands, wish.refresh, known_difficulties(cuts))
     return StreamSource(
-        PromptStream(kept.cuts, batch_size=1, seed=config.seed, task=config.task, curriculum=curriculum)
+        PromptStream(cuts, batch_size=1, seed=config.seed, task=config.task, curriculum=curriculum)
     )
 
 

@@ -29,6 +29,20 @@ def test_the_hardest_come_first_and_copies_once() -> None:
     assert {item.text for item in chosen if item.kind == "repetition"} == {POOL[3], POOL[5]}
 
 
+def test_ordinary_texts_are_those_of_no_other_kind() -> None:
+    chosen = choose_texts(POOL, ["digits", "ordinary"], each=9)
+    assert [item.text for item in chosen if item.kind == "ordinary"] == ["The meeting is at noon."]
+
+
+def test_an_id_tells_the_text_and_not_its_place(tmp_path) -> None:
+    ids = {}
+    for name, pool in (("a", POOL), ("b", POOL[2:])):
+        write_texts(tmp_path / name, choose_texts(pool, ["digits"], each=9))
+        rows = map(json.loads, (tmp_path / name).read_text().splitlines())
+        ids[name] = {row["text"]: row["id"] for row in rows}
+    assert ids["a"].items() > ids["b"].items()
+
+
 def test_the_seed_decides_among_equals() -> None:
     pool = [f"Room {number}." for number in range(100, 160)]
     drawn = [[item.text for item in choose_texts(pool, ["digits"], 5, seed)] for seed in (1, 1, 2)]
@@ -66,7 +80,8 @@ def test_what_is_written_with_voices_is_a_manifest_for_training(tmp_path) -> Non
     out = tmp_path / "new" / "hard.jsonl"
     write_texts(out, chosen, voices="package:data/tts_en/voices.jsonl")
     rows = [json.loads(line) for line in out.read_text().splitlines()]
-    assert rows[0]["id"] == "digits-0000"
+    assert rows[0]["id"].startswith("digits-")
+    assert len({row["id"] for row in rows}) == len(rows)
     assert rows[0]["hard"] == {"kind": "digits", "scores": {"digits": 7.0}}
     assert len({row["audio"] for row in rows}) == 4
     prompt = to_prompt(read_manifest(out)[0], task="tts")

@@ -60,7 +60,7 @@ def test_replace_makes_the_penalty_the_total_of_hallucinated_outputs_only() -> N
         ({"name": "bleu"}, "`module:function`"),
         ({"name": "accuracy", "options": {"flor": 0}}, "did you mean 'floor'"),
         ({"name": "accuracy", "options": {"floor": "low"}}, "'floor'.*cannot be 'low'"),
-        ({"name": "accuracy", "options": {"unit": "letter"}}, "'auto', 'word' or 'char'"),
+        ({"name": "accuracy", "options": {"unit": "syllable"}}, "'auto', 'word', 'char' or 'letter'"),
         ({"name": "accuracy", "options": {"mode": "replace"}}, "no option 'mode'"),
         ({"name": "silence", "options": {"x": 1}}, "no options"),
         ({"name": "hallucination", "options": {"mode": "multiply"}}, "'add' or 'replace'"),

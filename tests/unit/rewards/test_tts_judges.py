@@ -104,7 +104,7 @@ def test_tokens_are_read_without_sound(token2text: str) -> None:
         model = mixer.token2texts["token_nll"]
     (heard,) = model.transcribe([group[0].token_ids])
     assert long.heard == heard
-    assert long.terms["token_accuracy"] == spoken_accuracy(PROMPT.text, heard, unit="char")
+    assert long.terms["token_accuracy"] == spoken_accuracy(PROMPT.text, heard, unit="letter")
     nll = float(model.nll([group[0].token_ids], [PROMPT.text])[0])
     assert long.terms["token_nll"] == pytest.approx(math.exp(-nll / len(PROMPT.text) / 3))
     # Three tokens are six frames, too few for eleven characters: impossible, and no failure.

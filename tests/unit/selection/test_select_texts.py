@@ -12,6 +12,7 @@ import pytest
 import soundfile as sf
 import torch
 from speaking_toys import ToySynthesiser, words_of
+from torch import nn
 from toys import END, WORDS
 
 from speechrl.config.load import load_as
@@ -24,7 +25,9 @@ from speechrl.rewards.registry import REWARDS
 from speechrl.rewards.verdict import Verdict
 from speechrl.selection import probe
 from speechrl.selection.run import Selection, select
+from speechrl.selection.utterances import _read_metrics
 from speechrl.text.alignment import align_texts
+from speechrl.text.hard import RULES
 
 TEXTS = ["red cat", "blue dog moon", "sun", "moon moon moon", "green cat sun dog", "dog red", "cat dog"]
 
@@ -44,14 +47,17 @@ class Speaking(ToySynthesiser):
         return super().encode(prompts)
 
 
-class Reader:
-    """Reads a tone as its word."""
+class Reader(nn.Module):
+    """Reads a tone as its word, or every tone as one word."""
 
-    def __init__(self, codebook: str = "tones") -> None:
+    def __init__(self, codebook: str = "tones", always: int = -1) -> None:
+        super().__init__()
         self.config = SimpleNamespace(vocabulary=END, codebook=codebook)
+        self.register_buffer("always", torch.tensor(always))
 
     def transcribe(self, utterances):
-        return [" ".join(WORDS[token] for token in tokens) for tokens in utterances]
+        always = int(self.always)
+        return [" ".join(WORDS[token if always < 0 else always] for token in tokens) for tokens in utterances]
 
 
 @pytest.fixture(autouse=True)
@@ -97,9 +103,11 @@ def test_what_is_measured_follows_from_what_was_said(pool: Path, tmp_path: Path)
     kept = {row["id"]: row for path in shards for row in map(json.loads, path.read_text().splitlines())}
     for one in found.utterances:
         said = kept[one.id]
-        assert said["samples"] == [" ".join(WORDS[token] for token in tokens) for tokens in said["speech"]]
+        assert said["samples"] == [
+            " ".join(WORDS[int(token)] for token in tokens.split()) for tokens in said["speech"]
+        ]
         rates = [
-            min(1, align_texts(one.reference, text, "en", "char").error_rate) for text in said["samples"]
+            min(1, align_texts(one.reference, text, "en", "letter").error_rate) for text in said["samples"]
         ]
         assert one.difficulty == pytest.approx(np.mean(rates), abs=1e-6)
         assert one.wer == pytest.approx(one.errors / one.words)
@@ -110,6 +118,7 @@ def test_what_is_measured_follows_from_what_was_said(pool: Path, tmp_path: Path)
         assert one.rewards == pytest.approx(
             [max(-1, -abs(n - middle) / max(middle, 1)) for n in said["lengths"]]
         )
+        assert one.pause_s is None
     assert found.utterances[3].kinds == ("repetition",)
 
 
@@ -120,8 +129,7 @@ def test_nothing_is_spoken_twice_and_another_text_of_the_voice_is_spoken_anew(
     pool.write_text(pool.read_text().replace("blue dog moon", "blue dog sun"))
     again = Speaking()
     second = chosen(rules(), pool, tmp_path / "out", again)
-    new = [text for text in again.encoded if again.encoded.count(text) == 2]  # in the probe, and to be scored
-    assert set(new) == {"blue dog sun"}
+    assert again.encoded == ["blue dog sun"]  # no reward listens, so it is not spoken again to be scored
     same = [i for i in range(len(TEXTS)) if i != 1]
     assert [first.utterances[i] for i in same] == [second.utterances[i] for i in same]
 
@@ -207,11 +215,37 @@ def test_a_reader_of_other_codes_is_refused(
     pool: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(probe, "load_token2text", lambda path: Reader("clicks"))
-    with pytest.raises(ModelError, match="clicks"):
+    with pytest.raises(ModelError, match=r"clicks.* in probe\.reader"):
         chosen(rules(), pool, tmp_path / "out")
+
+
+def test_a_reward_that_reads_other_codes_is_refused(pool: Path, tmp_path: Path) -> None:
+    model = Speaking()
+    with pytest.raises(ModelError, match=r"speech codes.* option `model` of the reward"):
+        chosen(rules(rewards={"terms": [{"name": "token_accuracy"}]}), pool, tmp_path / "out", model)
+    assert model.encoded == []
+
+
+def test_what_another_reader_wrote_down_is_not_taken_over(
+    pool: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen(rules(), pool, tmp_path / "out")
+    monkeypatch.setattr(probe, "load_token2text", lambda path: Reader(always=0))
+    found = chosen(rules(), pool, tmp_path / "out")
+    assert {word for one in found.utterances for word in one.hypothesis.split()} == {WORDS[0]}
+
+
+def test_letters_are_counted_and_number_words_are_words() -> None:
+    """Normalised, seven words would be seven digits, and a slip in one of them another."""
+    said, read = "one two three four five six seven", "one to threfour five six seven"
+    found = _read_metrics(said, read, "en")
+    assert (found["words"], found["insertions"]) == (27, 0)
+    assert found["wer"] == pytest.approx(2 / 27)
+    assert not found["loop"]
+    assert _read_metrics("one", "one one one one one", "en")["loop"]
 
 
 def test_the_rules_that_ship_take_from_every_kind() -> None:
     config = load_as(SelectionConfig, "package:configs/data/select_tts.yaml")
-    assert config.judges.recognisers == []
-    assert set(config.mix.shares) < set(config.subsets)
+    lines = [line for subset in config.subsets.values() for line in subset.any]
+    assert {kind for line in lines for kind in line.kinds or ()} == set(RULES) - {"long"}

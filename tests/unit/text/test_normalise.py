@@ -73,6 +73,8 @@ def test_english_numbers_never_raise() -> None:
     [
         ("Hello, world", "en", "auto", ["hello", "world"]),
         ("no way", "en", "char", list("noway")),
+        ("Seven, it's", "en", "char", list("7itis")),
+        ("Seven, it's", "en", "letter", list("sevenits")),
         ("你好 ok", "zh", "auto", ["你", "好", "o", "k"]),
         ("你好 ok", "zh", "word", ["你好", "ok"]),
         ("ที่นี่", "th", "auto", ["ที่", "นี่"]),

@@ -287,8 +287,15 @@ class SpeaksCodes(Protocol):
         ...
 
 
-def check_vocabulary(token2text: Token2Text, synthesiser: SpeaksCodes) -> None:
+def check_vocabulary(
+    token2text: Token2Text, synthesiser: SpeaksCodes, option: str = "algorithm.diffro.reward_model"
+) -> None:
     """Make sure that a token means the same sound to both.
+
+    Args:
+        token2text: Who reads.
+        synthesiser: Who speaks.
+        option: Where the Token2Text was named, for the message.
 
     Raises:
         ModelError: They have another number of speech codes, or codes of another tokenizer.
@@ -296,7 +303,7 @@ def check_vocabulary(token2text: Token2Text, synthesiser: SpeaksCodes) -> None:
     ours = token2text.config
     mend = (
         "train a Token2Text on codes of this synthesiser's tokenizer (`speechrl train token2text`), or name the "
-        "one that belongs to it in algorithm.diffro.reward_model"
+        f"one that belongs to it in {option}"
     )
     if ours.vocabulary != synthesiser.codes:
         raise ModelError(
