@@ -142,6 +142,11 @@ def equal_distance(jobs: list[Job]) -> tuple[float, dict[Job, int]]:
     return target, steps
 
 
+def kl_after(folder: Path, step: int) -> float:
+    """KL from the base in nats a token after so many updates: the metrics of a step are those before its update."""
+    return float(read_rows(folder / "metrics.jsonl")[step]["kl"])
+
+
 def training(folder: Path) -> dict[str, float]:
     """How a run went: the last distance from the base, and over all steps the shares that were cut or passed on."""
     rows = read_rows(folder / "metrics.jsonl")
@@ -295,7 +300,9 @@ def main() -> None:
         sampling_seeds=PLAN,
         tuned={m: asdict(pace) for m, pace in paces.items()},
         equal_distance_kl=target,
-        steps_to_equal_distance={job.folder.name: step for job, step in steps.items()},
+        equal_distance={
+            job.folder.name: {"steps": step, "kl": kl_after(job.folder, step)} for job, step in steps.items()
+        },
         training={job.folder.name: training(job.folder) for job in jobs if job.method != SFT},
         rows=rows,
         order=order,
