@@ -7,9 +7,9 @@ The first trains every method in every way of `CANDIDATES`, lets dev decide, and
 `benchmarks/results/tts_table2_tuning.json`; the second takes what was chosen and writes
 `benchmarks/results/tts_table2.json`. Every method begins at the shipped model and trains for the same number of steps;
 supervised training goes on for as many on the starter's own corpus (without `--codes` it is left out). Each run is then
-heard once more at the checkpoint where it had moved as far from the base as the method that moved least. Listening is
-described in `tts_listening.py`. Runs and what was heard are kept under `--work`; the benchmark goes on where it was
-interrupted.
+repeated for as many steps as it takes to be as far from the base as the method that moved least, and heard there; the
+rate is constant, so the repetition is the run's own beginning, which is checked. Listening is described in
+`tts_listening.py`. Runs and what was heard are kept under `--work`; the benchmark goes on where it was interrupted.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import argparse
 import json
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,6 @@ from tts_listening import (
 from tts_table2_page import page
 
 from speechrl.report.writers import read_rows
-from speechrl.train.export import export_model
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIG = ROOT / "benchmarks" / "tts.yaml"
@@ -91,9 +90,8 @@ ORDER = [
     ("DiffRO R1", "both, filtered, R1"), ("both, unfiltered, R1", "both, filtered, R1"),
 ]  # fmt: skip
 """Pairs of which the paper finds the first worse than, or as good as, the second."""
-KL_STEPS = 3
-"""The distance from the base at a step is the mean over this many steps up to it."""
-CHECKPOINT_EVERY = 3
+LAST = 3
+"""How far a method has come is the mean over this many last steps."""
 
 
 @dataclass(frozen=True)
@@ -116,8 +114,6 @@ class Job:
             "seed": self.seed,
             "train.steps": self.steps,
             "train.learning_rate": self.pace.rate,
-            "train.checkpoint_every": CHECKPOINT_EVERY,
-            "train.keep_checkpoints": self.steps,
             "algorithm.diffro.weight": self.pace.weight,
             **METHODS[self.method],
         }
@@ -125,26 +121,31 @@ class Job:
 
 
 def distances(folder: Path) -> np.ndarray:
-    """KL from the base in nats a token, after every step, smoothed."""
-    kl = np.array([row["kl"] for row in read_rows(folder / "metrics.jsonl")])
-    return np.array([kl[max(0, step - KL_STEPS) : step].mean() for step in range(1, len(kl) + 1)])
+    """KL from the base in nats a token after 0, 1, 2 ... updates: the metrics of a step are those before its update."""
+    return np.array([row["kl"] for row in read_rows(folder / "metrics.jsonl")])
 
 
-def equal_distance(jobs: list[Job]) -> tuple[float, dict[Job, int]]:
-    """The least of the methods' last mean distances, and the checkpoint of each run that is nearest to it."""
-    last = {m: np.mean([distances(job.folder)[-1] for job in jobs if job.method == m]) for m in METHODS}
+def equal_distance(jobs: list[Job], work: Path) -> tuple[float, dict[Job, Job]]:
+    """The least of the methods' last mean distances, and each run again, for the steps that bring it nearest there."""
+    last = {m: np.mean([distances(job.folder)[-LAST:] for job in jobs if job.method == m]) for m in METHODS}
     target = float(min(last.values()))
-    steps = {}
+    again = {}
     for job in jobs:
-        # The metrics of a step are those of the policy before its update.
-        away = np.abs(distances(job.folder)[CHECKPOINT_EVERY::CHECKPOINT_EVERY] - target)
-        steps[job] = CHECKPOINT_EVERY * (1 + int(away.argmin())) if len(away) else job.steps
-    return target, steps
+        steps = 1 + int(np.abs(distances(job.folder)[1:] - target).argmin())
+        again[job] = replace(job, steps=steps, folder=work / "distance" / f"{job.folder.name}-{steps}")
+    return target, again
 
 
-def kl_after(folder: Path, step: int) -> float:
-    """KL from the base in nats a token after so many updates: the metrics of a step are those before its update."""
-    return float(read_rows(folder / "metrics.jsonl")[step]["kl"])
+def check_beginning(whole: Job, part: Job) -> None:
+    """See that a shorter run is the beginning of a longer one.
+
+    Raises:
+        SystemExit: It is not.
+    """
+    if not np.array_equal(distances(part.folder), distances(whole.folder)[: part.steps]):
+        sys.exit(
+            f"{part.folder} is not how {whole.folder} began: code or data have changed since; use another --work"
+        )
 
 
 def training(folder: Path) -> dict[str, float]:
@@ -155,7 +156,7 @@ def training(folder: Path) -> dict[str, float]:
         for name in ("length_cut_share", "zero_spread_share", "samples/diffro")
         if name in rows[0]
     }
-    return {"last_kl": float(distances(folder)[-1]), **shares}
+    return {"last_kl": float(distances(folder)[-LAST:].mean()), **shares}
 
 
 def _train_supervised(job: Job, chosen: argparse.Namespace) -> None:
@@ -266,15 +267,15 @@ def main() -> None:
         [(BASE, base), *((str(job.folder / "model"), out) for job, out in heard["equal steps"].items())],
         chosen.workers,
     )
-    target, steps = equal_distance([job for job in jobs if job.method != SFT])
+    target, nearest = equal_distance([job for job in jobs if job.method != SFT], chosen.work)
     if not chosen.equal_steps_only:
-        models = {job: chosen.work / "distance" / f"{job.folder.name}-{step}" for job, step in steps.items()}
-        for job, folder in models.items():
-            if not folder.exists():
-                export_model(job.folder, folder, steps[job])
-        heard["equal distance"] = {job: folder / "heard" for job, folder in models.items()}
+        with ThreadPoolExecutor(chosen.workers) as pool:
+            list(pool.map(lambda job: job.train(chosen), nearest.values()))
+        for whole, part in nearest.items():
+            check_beginning(whole, part)
+        heard["equal distance"] = {job: job.folder / "heard" for job in nearest.values()}
         listen_side_by_side(
-            [(str(models[job]), out) for job, out in heard["equal distance"].items()], chosen.workers
+            [(str(job.folder / "model"), out) for job, out in heard["equal distance"].items()], chosen.workers
         )
     rows, order = [], []
     for name, outs in heard.items():
@@ -301,7 +302,8 @@ def main() -> None:
         tuned={m: asdict(pace) for m, pace in paces.items()},
         equal_distance_kl=target,
         equal_distance={
-            job.folder.name: {"steps": step, "kl": kl_after(job.folder, step)} for job, step in steps.items()
+            job.folder.name: {"steps": part.steps, "kl": float(distances(job.folder)[part.steps])}
+            for job, part in nearest.items()
         },
         training={job.folder.name: training(job.folder) for job in jobs if job.method != SFT},
         rows=rows,

@@ -124,21 +124,28 @@ def test_curves_have_gaps_where_nothing_could_be_measured(stability: ModuleType,
     assert stability.collapsed_at(points) == 100
 
 
-def test_equal_distance_is_that_of_the_method_that_moved_least(table: ModuleType, tmp_path: Path) -> None:
-    def job(method: str, seed: int, speed: float) -> object:
-        folder = tmp_path / f"{method}-{seed}"
-        folder.mkdir()
-        # The distance a step shows is the one its rollouts had: before its update.
-        kl = [{"step": step, "kl": speed * (step - 1)} for step in range(1, 31)]
-        (folder / "metrics.jsonl").write_text("".join(json.dumps(one) + "\n" for one in kl))
-        return table.Job(method, seed, 30, table.Pace(1e-4), folder)
+def kl_run(folder: Path, kl: list[float]) -> Path:
+    """The folder of a run that was so far from the base before each of its updates."""
+    folder.mkdir(parents=True)
+    (folder / "metrics.jsonl").write_text("".join(json.dumps({"kl": value}) + "\n" for value in kl))
+    return folder
 
-    speeds = {method: 0.02 for method in table.METHODS} | {"GRPO R1": 0.01}
-    jobs = [job(method, seed, speed) for method, speed in speeds.items() for seed in (1, 2)]
-    target, steps = table.equal_distance(jobs)
-    assert target == pytest.approx(0.01 * 28)  # the mean of steps 28, 29 and 30
-    for one in jobs:
-        assert steps[one] == (27 if one.method == "GRPO R1" else 15)
+
+def test_runs_are_repeated_for_the_steps_that_bring_them_equally_far(
+    table: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(table, "METHODS", {"slow": {}, "fast": {}})
+    kl = {"slow": [0.0, 0.01, 0.02, 0.03, 0.03, 0.03], "fast": [0.0, 0.012, 0.033, 0.09, 0.2, 0.3]}
+    jobs = [table.Job(m, 1, 6, table.Pace(1.0), kl_run(tmp_path / m, kl[m])) for m in kl]
+    target, again = table.equal_distance(jobs, tmp_path)
+    assert target == pytest.approx(0.03)
+    assert [(job.steps, job.folder.name) for job in again.values()] == [(3, "slow-3"), (2, "fast-2")]
+    part = again[jobs[1]]
+    kl_run(part.folder, kl["fast"][:2])
+    table.check_beginning(jobs[1], part)
+    (part.folder / "metrics.jsonl").write_text('{"kl": 0.0}\n{"kl": 0.013}\n')
+    with pytest.raises(SystemExit, match="is not how"):
+        table.check_beginning(jobs[1], part)
 
 
 def test_a_result_tells_its_command_and_not_where_folders_lay(
