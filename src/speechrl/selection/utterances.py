@@ -175,15 +175,19 @@ def _describe(
         if score.status is ScoreStatus.OK
     ]
     totals = tuple(round(score.total, 6) for score, _ in good)
-    measure = _read_metrics if speaker else asr_metrics
-    found = None if reference is None else measure(reference, heard.hypothesis, language)
-    samples = [] if reference is None else [measure(reference, text, language) for _, text in good]
-    difficulty = round(fmean(min(1.0, one["wer"]) for one in samples), 6) if samples else None
     split = _spelled_words if speaker else tokens
     words = None if reference is None else split(reference, language)
-    loops = [_loops(words, split(text, language)) for text in (heard.hypothesis, *heard.samples)]
-    if found is not None:
+    found: Mapping[str, float] | None = None
+    samples: list[Mapping[str, float]] = []
+    if reference is None:
+        loops = [_loops((), split(text, language)) for text in (heard.hypothesis, *heard.samples)]
+    else:
+        measure = _read_metrics if speaker else asr_metrics
+        found = measure(reference, heard.hypothesis, language)
+        # The score of a transcript has measured it already.
+        samples = [measure(reference, text, language) if speaker else score.metrics for score, text in good]
         loops = [bool(one["loop"]) for one in (found, *samples)]
+    difficulty = round(fmean(min(1.0, one["wer"]) for one in samples), 6) if samples else None
     return Utterance(
         key=item.key,
         id=item.cut.id,
@@ -269,8 +273,8 @@ def _read_metrics(reference: str, text: str, language: str) -> dict[str, float]:
     }
 
 
-def _loops(reference: Sequence[str] | None, text: Sequence[str]) -> bool:
-    return bool(unsupported_loops(reference or (), text))
+def _loops(reference: Sequence[str], text: Sequence[str]) -> bool:
+    return bool(unsupported_loops(reference, text))
 
 
 def _spelled_words(text: str, language: str) -> list[str]:  # noqa: ARG001
