@@ -11,7 +11,7 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain, count
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, cast
 
 from speechrl.errors import ConfigError, RewardError
 from speechrl.rewards import asr, tts
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from speechrl.config.schema import RewardConfig, RewardsConfig
-    from speechrl.models.tts.token2text import Token2Text
+    from speechrl.models.base import SpeechModel
+    from speechrl.models.tts.token2text import SpeaksCodes, Token2Text
     from speechrl.rewards.forms import Scorer
     from speechrl.rewards.verdict import Verdict
     from speechrl.types import Output, Prompt, Task
@@ -106,9 +107,21 @@ class RewardMixer:
         """Whether any term needs the audio of prompts. One of the user's own is thought to."""
         return any(term.hears_prompt for term in self._terms)
 
+    def check(self, model: SpeechModel) -> None:
+        """Make sure that what reads speech tokens reads those of this model.
+
+        Raises:
+            ModelError: A Token2Text was trained on other codes.
+        """
+        # Here, so that rewards can be made without torch.
+        from speechrl.models.tts.token2text import check_vocabulary
+
+        for token2text in self.token2texts.values():
+            check_vocabulary(token2text, cast("SpeaksCodes", model), "the option `model` of the reward")
+
     @property
     def token2texts(self) -> dict[str, Token2Text]:
-        """Token2Text models that rewards read with, by term, to hold their codebook against the policy's."""
+        """Token2Text models that rewards read with, by term."""
         judges = {
             term.name: term.scorer.judge for term in self._terms if isinstance(term.scorer, BatchReward)
         }

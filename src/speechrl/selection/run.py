@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from speechrl.config.load import show
 from speechrl.data.fit import refuse_unfit, unfit_cuts
 from speechrl.errors import ConfigError, DataError
 from speechrl.models.load import load_model
-from speechrl.models.tts.token2text import check_vocabulary
 from speechrl.report.writers import write_atomically, write_json
 from speechrl.rewards.base import RewardMixer, check_rewards
 from speechrl.rewards.scorers.recogniser import load_recogniser_judge
@@ -35,7 +34,6 @@ if TYPE_CHECKING:
 
     from speechrl.config.selection import SelectionConfig
     from speechrl.models.base import SpeechModel
-    from speechrl.models.tts.token2text import SpeaksCodes
     from speechrl.rewards.scorers.recogniser import Recogniser
     from speechrl.selection.pool import Item
     from speechrl.selection.probe import Progress
@@ -100,8 +98,7 @@ def select(
     refuse_unfit(unfit_cuts(model, (item.cut for item in pool), manifests), model_path)
     held_out = HeldOut(config.never, model.task)
     with RewardMixer(config.rewards) as rewards:
-        for token2text in rewards.token2texts.values():
-            check_vocabulary(token2text, cast("SpeaksCodes", model), "the option `model` of the reward")
+        rewards.check(model)
         heard = probe(model, pool, config.probe, config.seed, folder, device, progress)
         opinions = ask_judges(pool, config.judges, folder, progress, load_judge)
         judges = config.judges

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -21,7 +21,6 @@ from speechrl.models.context_store import ContextStore
 from speechrl.models.encode_once import EncodeOnce
 from speechrl.models.fingerprint import fingerprint
 from speechrl.models.load import load_model
-from speechrl.models.tts.token2text import check_vocabulary
 from speechrl.report.run_writer import RunWriter
 from speechrl.rewards.base import RewardMixer
 from speechrl.rollout.base import SamplingParams
@@ -46,7 +45,6 @@ if TYPE_CHECKING:
     from speechrl.algorithms.base import Algorithm
     from speechrl.config.schema import RunConfig
     from speechrl.models.base import SpeechModel
-    from speechrl.models.tts.token2text import SpeaksCodes
     from speechrl.rollout.base import Rollouts
     from speechrl.train.checkpoint import Loaded
     from speechrl.train.events import Listener
@@ -100,8 +98,7 @@ def _train(
     contexts = _open_contexts(model, config)
     algorithm = make_algorithm(config.algorithm, seed=config.seed)
     algorithm.check(model)
-    for token2text in rewards.token2texts.values():
-        check_vocabulary(token2text, cast("SpeaksCodes", model), "the option `model` of the reward")
+    rewards.check(model)
     rollouts = _make_rollouts(model, algorithm, config)
     learner = Learner(model.language_model, algorithm, config.train, lora_rank=config.model.lora_rank)
     guards = Guards(config.guards, teacher=algorithm.teacher, speaks=config.task == "tts")
