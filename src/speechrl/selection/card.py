@@ -114,7 +114,7 @@ def write_card(folder: Path, card: Mapping[str, Any], pictures: Mapping[str, str
 def markdown(card: Mapping[str, Any], pictures: Sequence[str]) -> str:
     """The card for people."""
     pool, kept = card["pool"], card["kept"]
-    errors = ERRORS[card["task"]]
+    task: Task = card["task"]
     held_out = f"Held out: {_codes(card['never'])}. " if card["never"] else ""
     parts = [
         "# Data card",
@@ -122,10 +122,10 @@ def markdown(card: Mapping[str, Any], pictures: Sequence[str]) -> str:
         f"{_who_heard(card)} {held_out}"
         "The rules are in `selection.yaml`, every utterance with all that is known of it in `utterances.jsonl`.",
         *([] if card["never"] else ["**Nothing was held out.** Name the test sets with `--never`."]),
-        f"{pool['utterances']} utterances ({pool['minutes']:.1f} min) were {_DONE[card['task']]}, {kept['utterances']} "
+        f"{pool['utterances']} utterances ({pool['minutes']:.1f} min) were {_DONE[task]}, {kept['utterances']} "
         f"({kept['minutes']:.1f} min) are kept to choose from. {_signal(kept)}",
         "## Subsets",
-        _table({POOL: pool, "kept": kept, **card["subsets"]}, "set", errors),
+        _table({POOL: pool, "kept": kept, **card["subsets"]}, "set", task),
     ]
     if card["mix"]:
         rows = [
@@ -137,23 +137,23 @@ def markdown(card: Mapping[str, Any], pictures: Sequence[str]) -> str:
             "`has` counts everything in the mix that is also in the subset, so it may exceed what was wished.",
             "\n".join(["| subset | wished | has | utterances |", "|---|---|---|---|", *rows]),
         ]
-    parts += ["## Dropped", _table(card["dropped"], "reason", errors) if card["dropped"] else "Nothing."]
-    if card["task"] == "asr":
+    parts += ["## Dropped", _table(card["dropped"], "reason", task) if card["dropped"] else "Nothing."]
+    if task == "asr":
         verdicts = [f"| {name} | {count} |" for name, count in card["verdicts"].items()]
         parts += [
             "## Verdicts of the judges",
             "\n".join(["| verdict | utterances |", "|---|---|", *verdicts]),
         ]
     if card["kinds"]:
-        parts += ["## Texts that are hard to speak", _table(card["kinds"], "kind", errors)]
+        parts += ["## Texts that are hard to speak", _table(card["kinds"], "kind", task)]
     bands = {f"{row['band']}: {row['from']:.0%} to {row['to']:.0%}": row for row in card["bands"]}
-    parts += ["## Difficulty", _table(bands, "band", errors)]
+    parts += ["## Difficulty", _table(bands, "band", task)]
     parts += ["## Distributions", *(f"![{name.partition('.')[0]}](pictures/{name})" for name in pictures)]
     parts += ["## Licences", _licence_table(card["licences"])]
     return "\n\n".join(parts) + "\n"
 
 
-_WRONG = {ERRORS["asr"]: "hallucinations", ERRORS["tts"]: "loops"}
+_WRONG = {"asr": "hallucinations", "tts": "loops"}
 _DONE = {"asr": "listened to", "tts": "spoken"}
 
 
@@ -174,19 +174,10 @@ def _signal(kept: Mapping[str, Any]) -> str:
     )
 
 
-def _table(rows: Mapping[str, Mapping[str, Any]], head: str, errors: str) -> str:
-    measures = (
-        "utterances",
-        "minutes",
-        errors,
-        "difficulty",
-        "reward",
-        "with spread",
-        _WRONG[errors],
-        "keywords",
-    )
+def _table(rows: Mapping[str, Mapping[str, Any]], head: str, task: Task) -> str:
+    measured = (ERRORS[task], "difficulty", "reward", "with spread", _WRONG[task])
     lines = [
-        "| " + " | ".join((head, *measures)) + " |",
+        f"| {' | '.join((head, 'utterances', 'minutes', *measured, 'keywords'))} |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for name, row in rows.items():

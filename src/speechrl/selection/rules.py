@@ -30,7 +30,8 @@ def holds(line: Line, one: Utterance) -> bool:
             if not wanted.holds(value):
                 return False
         elif isinstance(wanted, list):
-            if not {*value} & {*wanted} if isinstance(value, tuple) else value not in wanted:
+            several = value if isinstance(value, tuple) else (value,)
+            if not any(each in wanted for each in several):
                 return False
         elif value is not wanted:
             return False

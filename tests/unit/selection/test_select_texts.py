@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from torch import nn
 from toys import END, WORDS
 
 from speechrl.config.load import load_as
-from speechrl.config.selection import SelectionConfig
+from speechrl.config.selection import Kind, SelectionConfig
 from speechrl.data.curriculum import DIFFICULTY
 from speechrl.data.derive import read_set
 from speechrl.data.prompts import to_prompt
@@ -243,6 +244,10 @@ def test_letters_are_counted_and_number_words_are_words() -> None:
     assert found["wer"] == pytest.approx(2 / 27)
     assert not found["loop"]
     assert _read_metrics("one", "one one one one one", "en")["loop"]
+
+
+def test_rules_may_ask_for_every_kind_that_there_is() -> None:
+    assert get_args(Kind) == tuple(RULES)
 
 
 def test_the_rules_that_ship_take_from_every_kind() -> None:
