@@ -85,6 +85,9 @@ ROWS = {
     "mixed, R1+R2+R4": Recipe("mixed", (R1, R2, R4)),
     SFT: Recipe("mixed", (R1,), "sft"),
     "mixed, R1+unsupported": Recipe("mixed", (R1, UNSUPPORTED)),
+    # What the reward does where insertions are: on long audio alone.
+    "D2 long, R1": Recipe("long", (R1,)),
+    "D2 long, R1+unsupported": Recipe("long", (R1, UNSUPPORTED)),
     # The paper's claim about keywords is of data and reward together.
     "D3, R1+R2+R3": Recipe("keywords", (R1, R2, R3)),
 }
@@ -92,6 +95,7 @@ PAIRS = (
     *((row, "D0") for row in ("D1", "D2 long", "D2 short", "D3", MIXED)),
     *((row, "mixed, R1") for row in (MIXED, "mixed, R1+R2+R3", "mixed, R1+R2+R4", "mixed, R1+unsupported")),
     ("mixed, R1+unsupported", MIXED),
+    *((row, "D2 long, R1") for row in ("D2 long", "D2 long, R1+unsupported")),
     ("D3, R1+R2+R3", "D3"),
     (MIXED, SFT),
 )

@@ -104,6 +104,16 @@ class Job:
     pace: Pace
     folder: Path
 
+    @property
+    def model(self) -> str:
+        """What it trained."""
+        return str(self.folder / "model")
+
+    @property
+    def heard(self) -> Path:
+        """What listening to that left."""
+        return self.folder / "heard"
+
     def train(self, chosen: argparse.Namespace) -> None:
         """Train, unless it was."""
         if self.method == SFT:
@@ -190,7 +200,7 @@ def tune(chosen: argparse.Namespace) -> None:
 
     def run(job: Job) -> dict[str, Any]:
         job.train(chosen)
-        return _dev(str(job.folder / "model"), job.folder / "heard", measures)
+        return _dev(job.model, job.heard, measures)
 
     with ThreadPoolExecutor(chosen.workers) as pool:
         rows = [
@@ -252,6 +262,11 @@ def main() -> None:
     if chosen.tune:
         tune(chosen)
         return
+    measure(chosen)
+
+
+def measure(chosen: argparse.Namespace) -> None:
+    """Train and hear every method, at equal steps and at equal distance, and write what was found."""
     methods = [*METHODS, *([SFT] if chosen.codes is not None else [])]
     paces = {m: tuned(m) for m in methods}
     jobs = [
@@ -259,41 +274,16 @@ def main() -> None:
         for seed in chosen.seeds
         for m in methods
     ]
-    with ThreadPoolExecutor(chosen.workers) as pool:
-        list(pool.map(lambda job: job.train(chosen), jobs))
     base = chosen.work / "heard" / "base"
-    heard = {"equal steps": {job: job.folder / "heard" for job in jobs}}
-    listen_side_by_side(
-        [(BASE, base), *((str(job.folder / "model"), out) for job, out in heard["equal steps"].items())],
-        chosen.workers,
-    )
+    train_and_hear(jobs, base, chosen)
+    comparisons = {"equal steps": jobs}
     target, nearest = equal_distance([job for job in jobs if job.method != SFT], chosen.work)
     if not chosen.equal_steps_only:
-        with ThreadPoolExecutor(chosen.workers) as pool:
-            list(pool.map(lambda job: job.train(chosen), nearest.values()))
+        train_and_hear(list(nearest.values()), base, chosen)
         for whole, part in nearest.items():
             check_beginning(whole, part)
-        heard["equal distance"] = {job: job.folder / "heard" for job in nearest.values()}
-        listen_side_by_side(
-            [(str(job.folder / "model"), out) for job, out in heard["equal distance"].items()], chosen.workers
-        )
-    rows, order = [], []
-    for name, outs in heard.items():
-        systems = {"base": [listen(BASE, base)]}
-        for job, out in outs.items():
-            systems.setdefault(job.method, []).append(listen(str(job.folder / "model"), out))
-        table = Table(systems)
-        rows += [
-            {"comparison": name, **table.row(system, part)} for system in systems for part in ("test", "hard")
-        ]
-        order += [
-            {
-                "comparison": name, "worse_in_the_paper": worse, "better_in_the_paper": better, "judge": judge,
-                **compare(table.counts(worse, "test", judge), table.counts(better, "test", judge), rate=True),
-            }
-            for worse, better in ORDER
-            for judge in (*JUDGES, "token_cer")
-        ]  # fmt: skip
+        comparisons["equal distance"] = list(nearest.values())
+    found = [compared(name, ones, base) for name, ones in comparisons.items()]
     write_result(
         chosen.out,
         seeds=chosen.seeds,
@@ -306,9 +296,36 @@ def main() -> None:
             for job, part in nearest.items()
         },
         training={job.folder.name: training(job.folder) for job in jobs if job.method != SFT},
-        rows=rows,
-        order=order,
+        rows=[row for rows, _ in found for row in rows],
+        order=[pair for _, order in found for pair in order],
     )
+
+
+def train_and_hear(jobs: list[Job], base: Path, chosen: argparse.Namespace) -> None:
+    """Whatever of it is not there yet, so many at once; the base too."""
+    with ThreadPoolExecutor(chosen.workers) as pool:
+        list(pool.map(lambda job: job.train(chosen), jobs))
+    listen_side_by_side([(BASE, base), *((job.model, job.heard) for job in jobs)], chosen.workers)
+
+
+def compared(name: str, jobs: list[Job], base: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Rows of one comparison, and the pairs of methods that the paper ranks."""
+    systems = {"base": [listen(BASE, base)]}
+    for job in jobs:
+        systems.setdefault(job.method, []).append(listen(job.model, job.heard))
+    table = Table(systems)
+    rows = [
+        {"comparison": name, **table.row(system, part)} for system in systems for part in ("test", "hard")
+    ]
+    order = [
+        {
+            "comparison": name, "worse_in_the_paper": worse, "better_in_the_paper": better, "judge": judge,
+            **compare(table.counts(worse, "test", judge), table.counts(better, "test", judge), rate=True),
+        }
+        for worse, better in ORDER
+        for judge in (*JUDGES, "token_cer")
+    ]  # fmt: skip
+    return rows, order
 
 
 def _slug(method: str) -> str:
