@@ -132,6 +132,7 @@ class Study:
         settings: dict[str, Any] = {
             "seed": seed,
             "data.train": str(work / "data" / "subsets" / f"{recipe.data}.jsonl"),
+            "data.contexts": str(work / "data" / "contexts"),
             "rewards.terms": recipe.terms,
             "train.steps": self.steps,
             "train.learning_rate": RATES[recipe.algorithm],
