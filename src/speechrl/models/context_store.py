@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from collections.abc import Hashable
     from pathlib import Path
 
-NUMBERS, INDEX, MODEL = "contexts.f32", "index.jsonl", "model.json"
+NUMBERS, INDEX = "contexts.f32", "index.jsonl"
 
 
 class ContextStore:
-    """A folder of contexts of one model: `contexts.f32`, one after another in float32, and `index.jsonl`, a line each.
+    """Contexts of one model: `contexts.f32`, one after another in float32, and `index.jsonl`, a line each.
 
-    It only grows. A line of the index is written after its numbers, so that a kill leaves at worst numbers that nobody
+    They lie in `folder/model/`, so that models can share a folder. It only grows. A line of the index is written after its numbers, so that a kill leaves at worst numbers that nobody
     refers to. Contexts with positions or a voice (TTS) are not kept.
 
     Args:
@@ -30,26 +30,21 @@ class ContextStore:
         max_bytes: Bound on the numbers; 0 reads only.
 
     Raises:
-        DataError: The folder holds contexts of another model, or its files do not fit each other.
+        DataError: To be read, but the folder holds no contexts of this model; or its files do not fit each other.
     """
 
     def __init__(self, folder: Path, model: str, max_bytes: int = 0) -> None:
-        self._folder = folder
+        self._folder = folder / model
         self._max_bytes = max_bytes
         self._places: dict[str, tuple[int, int, int]] = {}
-        description = folder / MODEL
-        if description.is_file():
-            theirs = json.loads(description.read_text(encoding="utf-8"))["fingerprint"]
-            if theirs != model:
-                raise DataError(
-                    f"{folder}: holds contexts of another model ({theirs}, not {model}); name another folder"
-                )
-        elif max_bytes:
-            folder.mkdir(parents=True, exist_ok=True)
-            description.write_text(json.dumps({"fingerprint": model}) + "\n", encoding="utf-8")
-        else:
+        if max_bytes:
+            self._folder.mkdir(parents=True, exist_ok=True)
+        elif not self._folder.is_dir():
+            others = sorted(path.parent.name for path in folder.glob(f"*/{INDEX}"))
+            those = f"; it holds those of {', '.join(others)}, which have other weights" if others else ""
             raise DataError(
-                f"{folder}: no contexts there; `speechrl data select` keeps them (probe.keep_contexts_gb)"
+                f"{folder}: no contexts of this model ({model}) there{those}. `speechrl data select` keeps them: give "
+                "it this model, and probe.keep_contexts_gb"
             )
         self._read_index()
 

@@ -130,7 +130,7 @@ def probe(
     known = [item for item in items if item.key in shards.rows]
     store = None
     if config.keep_contexts_gb:
-        store = ContextStore(folder / "contexts" / name, name, round(config.keep_contexts_gb * 1e9))
+        store = ContextStore(folder / "contexts", name, round(config.keep_contexts_gb * 1e9))
     if config.threads and (missing or store is not None):
         torch.set_num_threads(config.threads)
     if missing:

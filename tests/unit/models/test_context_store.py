@@ -53,22 +53,24 @@ def test_it_never_grows_beyond_its_bound(tmp_path: Path) -> None:
         store.put(name, Context(name, context(name)))
     assert "a" in store
     assert "b" not in store
-    assert sum(path.stat().st_size for path in tmp_path.glob("*.f32")) <= size
+    assert sum(path.stat().st_size for path in tmp_path.rglob("*.f32")) <= size
 
 
 def test_contexts_of_another_model_are_refused(tmp_path: Path) -> None:
-    ContextStore(tmp_path, "m", ROOM)
-    with pytest.raises(DataError, match="another model"):
+    ContextStore(tmp_path, "m", ROOM).put("a", Context("a", context("a")))
+    with pytest.raises(DataError, match="those of m, which have other weights"):
         ContextStore(tmp_path, "n")
-    with pytest.raises(DataError, match="no contexts"):
+    with pytest.raises(DataError, match=r"no contexts of this model \(m\) there\. "):
         ContextStore(tmp_path / "empty", "m")
+    assert len(ContextStore(tmp_path, "n", ROOM)) == 0  # beside them there is room for those of another
+    assert len(ContextStore(tmp_path, "m")) == 1
 
 
 def test_a_kill_between_numbers_and_index_costs_one_context(tmp_path: Path) -> None:
     store = ContextStore(tmp_path, "m", ROOM)
     for name in ("a", "b"):
         store.put(name, Context(name, context(name)))
-    index = tmp_path / INDEX
+    index = tmp_path / "m" / INDEX
     index.write_text(index.read_text()[:-7])
     again = ContextStore(tmp_path, "m", ROOM)
     assert again.get("b", "b") is None
@@ -79,7 +81,7 @@ def test_a_kill_between_numbers_and_index_costs_one_context(tmp_path: Path) -> N
 
 def test_a_cut_file_of_numbers_is_found_out(tmp_path: Path) -> None:
     ContextStore(tmp_path, "m", ROOM).put("a", Context("a", context("a")))
-    numbers = next(tmp_path.glob("*.f32"))
+    numbers = next(tmp_path.rglob("*.f32"))
     numbers.write_bytes(numbers.read_bytes()[:-4])
     with pytest.raises(DataError, match="shorter"):
         ContextStore(tmp_path, "m")
