@@ -21,8 +21,9 @@ NUMBERS, INDEX = "contexts.f32", "index.jsonl"
 class ContextStore:
     """Contexts of one model: `contexts.f32`, one after another in float32, and `index.jsonl`, a line each.
 
-    They lie in `folder/model/`, so that models can share a folder. It only grows. A line of the index is written after its numbers, so that a kill leaves at worst numbers that nobody
-    refers to. Contexts with positions or a voice (TTS) are not kept.
+    They lie in `folder/model/`, so that models can share a folder. It only grows. A line of the index is written after
+    its numbers, so that a kill leaves at worst numbers that nobody refers to. Contexts with positions or a voice (TTS)
+    are not kept.
 
     Args:
         folder: Made if it is not there.
