@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from transformers import PreTrainedTokenizerFast
 
-    from speechrl.models.asr.recogniser import Recogniser
     from speechrl.rewards.asr_hallucination import Penalty
     from speechrl.types import Output, Prompt
 
@@ -27,6 +26,8 @@ Witness = Literal["alignment", "transcript"]
 LISTENER = "package:starter/asr"
 PRICE = 2.0
 MIN_RUN = 2
+MAX_BYTES = 2**30
+"""Of contexts in memory: an hour of speech of the starter is 58 MB."""
 
 
 def support_penalty(flags: Sequence[bool], penalty: Penalty = "fixed") -> float:
@@ -44,7 +45,8 @@ def support_penalty(flags: Sequence[bool], penalty: Penalty = "fixed") -> float:
 class UnsupportedWords:
     """`support_penalty` of words that a frozen recogniser does not hear; needs no reference, logs `unsupported_share`.
 
-    The listener never learns, so the policy cannot talk it round. It judges words of its own language and alphabet;
+    The listener never learns, so the policy cannot talk it round, and it encodes a prompt once, up to `MAX_BYTES` of
+    all. It judges words of its own language and alphabet;
     others count as supported.
 
     Args:
@@ -70,20 +72,24 @@ class UnsupportedWords:
         min_run: int = MIN_RUN,
     ) -> None:
         from speechrl.models.asr.recogniser import Recogniser
+        from speechrl.models.encode_once import EncodeOnce
         from speechrl.models.load import load_model
 
         loaded = load_model(model)
         if not isinstance(loaded, Recogniser):
             raise ConfigError(f"reward 'unsupported': {model} has no CTC head; name a recogniser of speechrl")
         self._listener = loaded
+        self._once = EncodeOnce(loaded, MAX_BYTES)
         self._penalty, self._witness, self._price, self._min_run = penalty, witness, price, min_run
 
     def judge(self, outputs: Sequence[Output], prompts: Sequence[Prompt]) -> list[Verdict]:
-        """See `forms.Judge`; a prompt is heard once, however many outputs answer it."""
+        """See `forms.Judge`."""
+        # By identity: the outputs of a group share their prompt.
         heard: dict[int, NDArray[np.floating]] = {}
         for prompt in prompts:
             if id(prompt) not in heard and prompt.audio is not None and len(prompt.audio):
-                heard[id(prompt)] = listen(self._listener, [prompt])[0]
+                (context,) = self._once.encode([prompt])
+                heard[id(prompt)] = self._listener.ctc_logprobs(context).numpy()
         return [
             self._verdict(output.text, heard[id(prompt)])
             if id(prompt) in heard
@@ -100,15 +106,6 @@ class UnsupportedWords:
             flags = unsupported_words(text, logprobs_TV, symbols, self._price, self._min_run)
         share = sum(flags) / max(len(flags), 1)
         return Verdict(support_penalty(flags, self._penalty), metrics={"unsupported_share": share})
-
-
-def listen(recogniser: Recogniser, prompts: Sequence[Prompt]) -> list[NDArray[np.floating]]:
-    """CTC log-probabilities of each prompt, shape (frames, symbols + 1), the blank last.
-
-    Raises:
-        ModelError: As `Recogniser.encode`.
-    """
-    return [recogniser.ctc_logprobs(context).numpy() for context in recogniser.encode(prompts)]
 
 
 def transcript(tokenizer: PreTrainedTokenizerFast, logprobs_TV: NDArray[np.floating]) -> str:

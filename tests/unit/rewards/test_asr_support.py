@@ -73,6 +73,17 @@ def test_only_the_answer_with_a_run_beside_the_sound_is_punished(listener: Liste
     assert listener.listened == 1
 
 
+def test_what_was_heard_is_not_encoded_again_in_later_steps(listener: Listener) -> None:
+    judge = UnsupportedWords()
+    outputs = [Output(text, Ending.STOP, 1) for text in ("ab", "ab gh gh gh")]
+    first, again, other = saying("..ab....."), saying("..ab....."), saying(".ab.gh.gh.gh.")
+    before = [verdict.value for verdict in judge.judge(outputs, [first, first])]
+    assert [verdict.value for verdict in judge.judge(outputs, [again, again])] == before == [0.0, -1.0]
+    assert listener.listened == 1
+    assert judge.judge(outputs[1:], [other])[0].value == 0.0  # other sound under the same name
+    assert listener.listened == 2
+
+
 def test_span_follows_the_length(listener: Listener) -> None:
     (score,) = scores(saying("..ab....."), "ab gh gh gh", penalty="span")
     assert score.total == pytest.approx(-3 / 4)
