@@ -87,8 +87,8 @@ ROWS = {
     "mixed, R1+R2+R4": Recipe("mixed", (R1, R2, R4)),
     SFT: Recipe("mixed", (R1,), "sft"),
     "mixed, R1+unsupported": Recipe("mixed", (R1, UNSUPPORTED)),
-    # What the reward does where insertions are: on long audio alone. At temperature 1 most words of the starter's samples
-    # are wrong there, and a reward against wrong words teaches it to say less (docs/log.md).
+    # What the reward does where insertions are: on long audio alone. At temperature 1 most words of the starter's
+    # samples are wrong there, and a reward against wrong words teaches it to say less (docs/log.md).
     "cool long, R1": Recipe("long", (R1,), temperature=COOL),
     "cool long, R1+R2": Recipe("long", (R1, R2), temperature=COOL),
     "cool long, R1+unsupported": Recipe("long", (R1, UNSUPPORTED), temperature=COOL),
