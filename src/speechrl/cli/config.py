@@ -29,13 +29,13 @@ def show_command(
     overrides: Annotated[list[str] | None, typer.Argument(help="key=value ...", show_default=False)] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON instead of YAML.")] = False,
 ) -> None:
-    """Print the whole configuration of a run: the file, the overrides, and every default."""
+    """Print a whole configuration: the file, the overrides, and every default."""
     from speechrl.config import load
 
     if config is None:
         _list_keys(as_json=json)
         return
-    resolved = load.load_config(config, overrides or [])
+    resolved = load.load_any(config, overrides or [])
     if json:
         print_json(resolved.model_dump(mode="json"))
     else:
@@ -49,15 +49,14 @@ def check_command(
         bool, typer.Option("--json", help='Print [{"file", "ok", "error"}] instead of lines.')
     ] = False,
 ) -> None:
-    """Check configuration files and that their rewards exist; ends with 2 when one is wrong. Data is not opened."""
-    from speechrl.config.load import load_config
-    from speechrl.rewards.base import RewardMixer
+    """Check configuration files, and that their rewards exist and fit; ends with 2 when one is wrong.
 
+    Of runs, of Token2Text, and of `data select`. Data is not opened.
+    """
     results: list[dict[str, Any]] = []
     for config in configs:
         try:
-            with RewardMixer(load_config(config).rewards):
-                pass
+            _check(config)
         except ConfigError as error:
             told = str(error) if config in str(error) else f"{config}: {error}"
             results.append({"file": config, "ok": False, "error": told})
@@ -72,6 +71,23 @@ def check_command(
             print_plain(f"{result['file']}: right")
     if not all(result["ok"] for result in results):
         raise typer.Exit(ConfigError.exit_code)
+
+
+def _check(path: str) -> None:
+    """Raises ConfigError where a file is wrong."""
+    from speechrl.config.load import load_any
+    from speechrl.config.schema import RunConfig
+    from speechrl.config.token2text import Token2TextRun
+    from speechrl.rewards.base import RewardMixer
+    from speechrl.train.preflight import refuse_unfit_rewards
+
+    config = load_any(path)
+    if isinstance(config, Token2TextRun):
+        return
+    if isinstance(config, RunConfig):
+        refuse_unfit_rewards(config)
+    with RewardMixer(config.rewards):
+        pass
 
 
 def _list_keys(*, as_json: bool) -> None:

@@ -10,6 +10,8 @@ from pydantic import BaseModel, ValidationError
 
 from speechrl.config.complaints import describe
 from speechrl.config.schema import RunConfig
+from speechrl.config.selection import SelectionConfig
+from speechrl.config.token2text import Token2TextRun
 from speechrl.config.yaml_reader import parse_yaml
 from speechrl.errors import ConfigError
 
@@ -38,6 +40,34 @@ def load_as(root: type[Root], path: str | Path, overrides: Sequence[str] = ()) -
         ConfigError: The file is missing or not YAML, a key is unknown, a value has the wrong type or is out of range.
             One line per fault, with file, key, what is expected and what was found.
     """
+    file, tree = _read(path, root)
+    origins: dict[tuple[str | int, ...], str] = {}
+    for override in overrides:
+        key = _apply(tree, override)
+        origins[key] = f"override `{override}`"
+    try:
+        return root.model_validate(tree)
+    except ValidationError as error:
+        raise ConfigError(describe(error, file=str(file), origins=origins, root=root)) from None
+
+
+def load_any(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig | Token2TextRun | SelectionConfig:
+    """Read a configuration of a run, of a Token2Text or of a selection: the one whose sections the file has most of.
+
+    Raises:
+        ConfigError: As `load_as`.
+    """
+    _, tree = _read(path, RunConfig)
+    roots: tuple[type[RunConfig | Token2TextRun | SelectionConfig], ...] = (
+        RunConfig,
+        Token2TextRun,
+        SelectionConfig,
+    )
+    return load_as(max(roots, key=lambda root: len(tree.keys() & root.model_fields.keys())), path, overrides)
+
+
+def _read(path: str | Path, root: type[BaseModel]) -> tuple[Path, dict[str, Any]]:
+    """The file that a path names, and its tree, unchecked; `root` is named where it is no tree at all."""
     file = resolve_path(str(path))
     try:
         text = file.read_text(encoding="utf-8")
@@ -52,14 +82,7 @@ def load_as(root: type[Root], path: str | Path, overrides: Sequence[str] = ()) -
         raise ConfigError(
             f"{file}: expected `key: value` lines with the sections {', '.join(root.model_fields)}."
         )
-    origins: dict[tuple[str | int, ...], str] = {}
-    for override in overrides:
-        key = _apply(tree, override)
-        origins[key] = f"override `{override}`"
-    try:
-        return root.model_validate(tree)
-    except ValidationError as error:
-        raise ConfigError(describe(error, file=str(file), origins=origins, root=root)) from None
+    return file, tree
 
 
 def show(config: BaseModel) -> str:

@@ -16,7 +16,7 @@ from speechrl.selection.shards import Shards
 from speechrl.text.json_lines import json_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from speechrl.config.selection import JudgesConfig
     from speechrl.rewards.scorers.recogniser import Recogniser
@@ -55,21 +55,15 @@ def ask_judges(
         DataError: A file of hypotheses cannot be read.
         SpeechRLError: A recogniser cannot be loaded.
     """
-    names = [judge.name for judge in config.recognisers] + list(config.hypotheses)
-    if len(set(names)) < len(names):
-        raise ConfigError(f"judges: a name comes twice in {', '.join(names)}")
+    _refuse_namesakes(config)
     opinions: dict[str, dict[str, str]] = {item.key: {} for item in items}
-    for judge in config.recognisers:
-        asked = [item for item in items if judge.languages is None or item.language in judge.languages]
-        for language in dict.fromkeys(item.language for item in asked):
-            part = [item for item in asked if item.language == language]
-            shards = Shards(folder / "judges" / _place(judge.name, language, config.window))
-            missing = [item for item in part if item.key not in shards.rows]
-            if missing:
-                recogniser = load(judge.name, window=config.window, language=language)
-                _listen(recogniser, missing, shards, shard_size, judge.name, progress)
-            for item in part:
-                opinions[item.key][judge.name] = str(shards.rows[item.key]["text"])
+    for name, language, part, shards in _hearings(items, config, folder):
+        missing = [item for item in part if item.key not in shards.rows]
+        if missing:
+            recogniser = load(name, window=config.window, language=language)
+            _listen(recogniser, missing, shards, shard_size, name, progress)
+        for item in part:
+            opinions[item.key][name] = str(shards.rows[item.key]["text"])
     for name, path in config.hypotheses.items():
         texts = read_hypotheses(Path(path).expanduser())
         for item in items:
@@ -84,6 +78,53 @@ def _place(name: str, language: str, window: str) -> str:
     stats = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
     settings = hashlib.sha256(repr((name, window, stats)).encode()).hexdigest()[:8]
     return re.sub(r"[^\w.+-]+", "_", f"{name}-{language}-{settings}")
+
+
+def see_that_judges_load(
+    items: Sequence[Item],
+    config: JudgesConfig,
+    folder: Path,
+    load: Callable[..., Recogniser] = load_recogniser_judge,
+) -> None:
+    """Load each judge that will be asked, once, and read the hypotheses: what is missing is told before hours of work.
+
+    Args:
+        items: See `ask_judges`.
+        config: See `ask_judges`.
+        folder: See `ask_judges`.
+        load: See `ask_judges`.
+
+    Raises:
+        SpeechRLError: As `ask_judges`.
+    """
+    _refuse_namesakes(config)
+    for path in config.hypotheses.values():
+        read_hypotheses(Path(path).expanduser())
+    for name, language, part, shards in _hearings(items, config, folder):
+        if any(item.key not in shards.rows for item in part):
+            load(name, window=config.window, language=language)
+
+
+def _refuse_namesakes(config: JudgesConfig) -> None:
+    names = [judge.name for judge in config.recognisers] + list(config.hypotheses)
+    if len(set(names)) < len(names):
+        raise ConfigError(f"judges: a name comes twice in {', '.join(names)}")
+
+
+def _hearings(
+    items: Sequence[Item], config: JudgesConfig, folder: Path
+) -> Iterator[tuple[str, str, list[Item], Shards]]:
+    """Name of a judge, language, the items of that language that it is asked about, and where its opinions are."""
+    for judge in config.recognisers:
+        asked = [item for item in items if judge.languages is None or item.language in judge.languages]
+        for language in dict.fromkeys(item.language for item in asked):
+            part = [item for item in asked if item.language == language]
+            yield (
+                judge.name,
+                language,
+                part,
+                Shards(folder / "judges" / _place(judge.name, language, config.window)),
+            )
 
 
 def read_hypotheses(path: Path) -> dict[str, str]:

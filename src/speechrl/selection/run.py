@@ -16,7 +16,7 @@ from speechrl.rewards.base import RewardMixer, check_rewards
 from speechrl.rewards.scorers.recogniser import load_recogniser_judge
 from speechrl.selection.card import make_card, write_card
 from speechrl.selection.held_out import HeldOut
-from speechrl.selection.judges import ask_judges
+from speechrl.selection.judges import ask_judges, see_that_judges_load
 from speechrl.selection.keywords import find_keywords
 from speechrl.selection.manifests import write_subset
 from speechrl.selection.pool import read_pool
@@ -90,13 +90,15 @@ def select(
     """
     folder.mkdir(parents=True, exist_ok=True)
     model = load(model_path)
-    # Before hours of decoding: a reward that is misspelt, a row or a test set that cannot be read.
+    # Before hours of decoding: a reward that is misspelt, a row or a test set that cannot be read, a judge that
+    # is missing.
     if model.task == "tts":
         _refuse_judges(config)
     check_rewards(config.rewards, model.task)
     pool = read_pool(manifests, labelled=config.labels == "given", task=model.task)
     refuse_unfit(unfit_cuts(model, (item.cut for item in pool), manifests), model_path)
     held_out = HeldOut(config.never, model.task)
+    see_that_judges_load(pool, config.judges, folder, load_judge)
     with RewardMixer(config.rewards) as rewards:
         rewards.check(model)
         heard = probe(model, pool, config.probe, config.seed, folder, device, progress)

@@ -68,3 +68,18 @@ def test_check_knows_the_rewards(speechrl, tmp_path) -> None:
     ended = speechrl("config", "check", odd)
     assert ended.code == 2
     assert "odd.yaml: unknown reward 'acuracy'; did you mean 'accuracy'?" in ended.err
+
+
+def test_check_knows_all_kinds_that_ship(speechrl) -> None:
+    for name in ("tts/token2text.yaml", "data/select.yaml", "data/select_tts.yaml", "tts/grpo_starter.yaml"):
+        assert speechrl("config", "check", f"package:configs/{name}").code == 0, name
+    assert "keep_contexts_gb" in speechrl("config", "show", "package:configs/data/select.yaml").out
+
+
+def test_check_sees_that_rewards_fit_the_task(speechrl, tmp_path) -> None:
+    shown = speechrl("config", "show", "package:configs/tts/grpo_starter.yaml").out
+    odd = tmp_path / "odd.yaml"
+    odd.write_text(shown.replace("name: token_accuracy", "name: accuracy"))
+    ended = speechrl("config", "check", odd)
+    assert ended.code == 2
+    assert "odd.yaml: reward 'accuracy' judges asr" in ended.err

@@ -16,7 +16,7 @@ from speechrl.cli.data import _told
 from speechrl.config.selection import SelectionConfig
 from speechrl.data.manifests import read_manifest
 from speechrl.data.prompts import to_prompt
-from speechrl.errors import ConfigError, DataError
+from speechrl.errors import ConfigError, DataError, MissingExtraError
 from speechrl.rewards.registry import REWARDS
 from speechrl.rewards.verdict import Verdict, failed
 from speechrl.selection import utterances
@@ -318,6 +318,17 @@ def test_a_suspect_label_is_excluded_by_a_rule(tmp_path: Path) -> None:
     named = {one.key: one.id for one in found.utterances}
     assert {named[key]: reason for key, reason in found.dropped.items()} == {"clip-5": "suspect"}
     assert found.card["verdicts"]["label_suspect"] == 1
+
+
+def test_a_judge_that_is_missing_is_told_before_anything_is_decoded(tmp_path: Path) -> None:
+    def load(name: str, **options: object) -> Echo:
+        raise MissingExtraError(f"{name} is not installed")
+
+    chooser = Chooser()
+    judges = {"recognisers": [{"name": "far away"}]}
+    with pytest.raises(MissingExtraError, match="far away"):
+        chooser(rules(judges=judges), write_pool(tmp_path / "data"), tmp_path / "out", load_judge=load)
+    assert chooser.model.encoded == []
 
 
 def test_a_judge_listens_only_in_its_languages_and_twice_is_refused(tmp_path: Path) -> None:
