@@ -232,7 +232,7 @@ def test_a_second_ctrl_c_leaves_at_once(tmp_path: Path) -> None:
     ears = Ears(at={3: twice})
     with pytest.raises(KeyboardInterrupt):
         train(toy_config(tmp_path, train__checkpoint_every=2), listener=ears)
-    assert "Left in step 4, without saving it. Everything up to step 2 is saved" in ears.messages[-1]
+    assert "Left in step 4, without saving it. Step 3 is lost too; " in ears.messages[-1]
     assert [path.name for path in (tmp_path / "run" / "checkpoints").iterdir()] == ["step-000002"]
 
 
@@ -352,7 +352,7 @@ def test_weights_of_a_step_that_failed_after_its_update_are_not_kept(
         with pytest.raises(ModelError):
             train(config, listener=ears)
     assert [path.name for path in (tmp_path / "run" / "checkpoints").iterdir()] == ["step-000002"]
-    assert "Steps 3 to 3 are lost: step 4 had changed the weights" in ears.messages[-1]
+    assert "Step 3 is lost: step 4 had changed the weights" in ears.messages[-1]
     assert "Everything up to step 2 is saved" in ears.messages[-1]
 
 

@@ -6,40 +6,33 @@ from pathlib import Path
 
 import pytest
 
-from speechrl.config.load import load_as, resolve_path, show
+from speechrl.config.load import load_any, resolve_path, show
 from speechrl.config.schema import RunConfig
 from speechrl.config.selection import SelectionConfig
 from speechrl.config.token2text import Token2TextRun
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = sorted((ROOT / "configs").rglob("*.yaml"))
-OTHERS = {
-    "token2text.yaml": Token2TextRun,
-    "select.yaml": SelectionConfig,
-    "select_tts.yaml": SelectionConfig,
-}
-RUNS = [path for path in CONFIGS if path.name not in OTHERS]
-
-
-def kind(path: Path) -> type[RunConfig | Token2TextRun | SelectionConfig]:
-    return OTHERS.get(path.name, RunConfig)
+LOADED = {path: load_any(path) for path in CONFIGS}
+RUNS = [path for path, config in LOADED.items() if isinstance(config, RunConfig)]
 
 
 def test_there_are_configurations() -> None:
-    assert CONFIGS
+    kinds = {type(config) for config in LOADED.values()}
+    assert kinds == {RunConfig, SelectionConfig, Token2TextRun}
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_parses_and_survives_being_shown(path: Path, tmp_path: Path) -> None:
-    config = load_as(kind(path), path)
+    config = LOADED[path]
     again = tmp_path / "again.yaml"
     again.write_text(show(config))
-    assert load_as(kind(path), again) == config
+    assert load_any(again) == config
 
 
 @pytest.mark.parametrize("path", RUNS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_shipped_data_that_it_names_is_there(path: Path) -> None:
-    config = load_as(RunConfig, path)
+    config = LOADED[path]
     assert config.output.startswith("runs/")
     train = [config.data.train] if isinstance(config.data.train, str) else config.data.train
     for name in (*train, *config.evaluation.sets.values()):

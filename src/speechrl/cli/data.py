@@ -48,6 +48,8 @@ def check_command(
     allow_empty_text: Annotated[
         bool, typer.Option("--allow-empty-text", help="Empty text means that nobody speaks, not a mistake.")
     ] = False,
+    min_duration: Annotated[float, typer.Option(min=0, help="Seconds of the shortest good row")] = 0.1,
+    max_duration: Annotated[float, typer.Option(min=0, help="Seconds of the longest good row")] = 60.0,
     model: Annotated[
         str | None,
         typer.Option(
@@ -62,9 +64,8 @@ def check_command(
     """Read every row and every sample, and say what would spoil a run; ends with 3 when a row is bad."""
     from speechrl.data.checks import Limits, check_manifest
 
-    report = check_manifest(
-        manifest, Limits(allow_empty_text=allow_empty_text), language, _loaded(model) if model else None
-    )
+    limits = Limits(allow_empty_text, min_duration_s=min_duration, max_duration_s=max_duration)
+    report = check_manifest(manifest, limits, language, _loaded(model) if model else None)
     if good is not None:
         report.write_good(good)
     if bad is not None:
@@ -158,6 +159,12 @@ def _told(card: Mapping[str, Any]) -> list[str]:
     for name, row in card["subsets"].items():
         wer = "" if row["wer"] is None else f", {ERRORS[card['task']]} {row['wer']:.1%}"
         lines.append(f"{name}: {count(row['utterances'], 'utterance')}, {row['minutes']:.1f} minutes{wer}")
+    empty = [name for name in card["mix"] if not card["subsets"][name]["utterances"]]
+    if empty:
+        lines.append(
+            f"the mix is small: nothing is in {', '.join(empty)}, which it is to have a share of; drop the share "
+            "(mix.shares), or give mix.size"
+        )
     if not card["never"]:
         lines.append("nothing was held out; name the test sets with --never")
     return lines

@@ -284,6 +284,18 @@ class RunConfig(Section):
     evaluation: EvaluationConfig = EvaluationConfig()
     report: ReportConfig = ReportConfig()
 
+    @model_validator(mode="after")
+    def _draws_again_for_a_reason(self) -> Self:
+        algorithm = self.algorithm
+        if algorithm.resample_zero_spread and (algorithm.name == "diffro" or self.rollout.group_size == 1):
+            why = (
+                "diffro compares no answers" if algorithm.name == "diffro" else "a group of one has no spread"
+            )
+            raise ValueError(
+                f"algorithm.resample_zero_spread: {why}, so every draw would be in vain; set it to 0"
+            )
+        return self
+
     @model_validator(mode="before")
     @classmethod
     def _speech_is_long(cls, content: Any) -> Any:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_validator
 
 from speechrl.config.schema import (
     NonNegativeFloat,
@@ -99,6 +99,14 @@ class JudgesConfig(Section):
     window: Literal["full", "short"] = Field(
         "full", description="What a packaged Whisper is shown of short clips"
     )
+
+    @field_validator("recognisers", mode="before")
+    @classmethod
+    def _by_name(cls, recognisers: Any) -> Any:
+        """A name alone is a recogniser too."""
+        if not isinstance(recognisers, list):
+            return recognisers
+        return [{"name": one} if isinstance(one, str) else one for one in recognisers]
 
 
 class KeywordsConfig(Section):

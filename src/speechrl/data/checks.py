@@ -192,9 +192,7 @@ def _check_samples(row: Row, audio_S: NDArray[np.float32], limits: Limits) -> Pr
     clipped = clipped_share(audio_S)
     if clipped > limits.max_clipped_share:
         reason = f"{clipped:.1%} of the samples are clipped"
-        return Problem(
-            row.number, row.id, "audio", reason, "record it at a lower level, or allow a larger share"
-        )
+        return Problem(row.number, row.id, "audio", reason, "record it at a lower level, or drop the row")
     return None
 
 
@@ -215,6 +213,8 @@ def _plain(row: Row) -> dict[str, Any]:
         item["start"] = row.start_s
     if row.duration_s is not None:
         item["duration"] = row.duration_s
+    if row.licence:
+        item["licence"] = row.licence
     return item
 
 

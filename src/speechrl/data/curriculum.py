@@ -79,9 +79,11 @@ class Curriculum:
         if not self._refresh:
             return
         for prompt, group in zip(prompts, scores, strict=True):
-            rates = [min(1.0, score.metrics["wer"]) for score in group if "wer" in score.metrics]
-            if rates:
-                self._newest[prompt.id] = fmean(rates)
+            # To speak, by letter, as `data select` does.
+            rates = [score.metrics.get("token_cer", score.metrics.get("wer")) for score in group]
+            known = [min(1.0, rate) for rate in rates if rate is not None]
+            if known:
+                self._newest[prompt.id] = fmean(known)
 
     def state_dict(self) -> dict[str, Any]:
         """What it has learnt, for JSON; nothing where it learns nothing."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from lhotse.cut import Cut
@@ -20,6 +21,24 @@ def own_licence(cut: Cut) -> str | None:
     holders = [getattr(cut, "custom", None), *(said.custom for said in cut.supervisions)]
     named = (holder.get(field) for holder in holders if holder for field in _FIELDS)
     return next((str(value) for value in named if value), None)
+
+
+def own_licences(cuts: Iterable[Cut]) -> dict[str, str | None]:
+    """Id -> its own licence."""
+    return {cut.id: own_licence(cut) for cut in cuts}
+
+
+def licence_of_made(made: Mapping[str, Any], licences: Mapping[str, str]) -> str:
+    """All licences of what can be heard in a derived item; empty where it is silence, or `licences` is.
+
+    Args:
+        made: How it was made (`memory.cut_in_memory`).
+        licences: Id -> licence of what it may be made of.
+    """
+    heard = [*made["of"], *made.get("voices", ())]
+    if made.get("noise") == "babble":  # of voices that it does not name
+        heard = list(licences)
+    return ", ".join(sorted({licences[name] for name in heard if name in licences}))
 
 
 def licence_files(manifest: Path) -> list[Path]:

@@ -12,13 +12,20 @@ import soundfile as sf
 
 from speechrl.config.load import resolve_path
 from speechrl.data.derive import KINDS, read_set, read_sets
-from speechrl.data.licences import UNKNOWN, licence_beside, licence_files, notice_files, own_licence
+from speechrl.data.licences import (
+    UNKNOWN,
+    licence_beside,
+    licence_files,
+    licence_of_made,
+    notice_files,
+    own_licences,
+)
 from speechrl.data.memory import SAMPLE_RATE_HZ, audio_of
 from speechrl.data.prompts import to_prompt
 from speechrl.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
 MANIFEST = "manifest.jsonl"
@@ -57,7 +64,10 @@ def write_derived(
     kinds = list(dict.fromkeys(kinds))
     cuts = read_sets([f"{manifest}#{kind}@{seed}" for kind in kinds], language=language)
     source = resolve_path(manifest)
-    licences = _licences(manifest, source, language)
+    own = own_licences(read_set(manifest, language=language))
+    # Where no item says its own, the copied files say all.
+    others = licence_beside(source) or UNKNOWN
+    licences = {name: licence or others for name, licence in own.items()} if any(own.values()) else {}
     (out / "audio").mkdir(parents=True, exist_ok=True)
     for path in (*licence_files(source), *notice_files(source)):
         shutil.copyfile(path, out / path.name)
@@ -78,7 +88,7 @@ def write_derived(
                 "keywords": list(prompt.keywords),
                 "made": made | {"seed": seed},
             }
-            if licence := _licence_of(made, licences):
+            if licence := licence_of_made(made, licences):
                 row["licence"] = licence
             lines.write(json.dumps(row, ensure_ascii=False) + "\n")
             counts = by_kind[made["kind"]]
@@ -94,20 +104,3 @@ def write_derived(
     }
     (out / RECIPE).write_text(json.dumps(recipe, indent=1) + "\n", encoding="utf-8")
     return recipe
-
-
-def _licences(manifest: str, source: Path, language: str) -> dict[str, str]:
-    """Id -> licence of the items of a manifest; empty where none says its own and the copied files say all."""
-    own = {cut.id: own_licence(cut) for cut in read_set(manifest, language=language)}
-    if not any(own.values()):
-        return {}
-    others = licence_beside(source) or UNKNOWN
-    return {name: licence or others for name, licence in own.items()}
-
-
-def _licence_of(made: Mapping[str, Any], licences: Mapping[str, str]) -> str:
-    """All licences of what can be heard in a derived item; empty where it is silence, or `licences` is."""
-    heard = [*made["of"], *made.get("voices", ())]
-    if made.get("noise") == "babble":  # of voices that it does not name
-        heard = list(licences)
-    return ", ".join(sorted({licences[name] for name in heard if name in licences}))

@@ -44,8 +44,8 @@ def group_advantages(
     """Reward minus the group's mean, divided by its sample standard deviation or by nothing.
 
     `sample`: A_i = (R_i - mean R) / (std R + 1e-6), DeepSeekMath (arXiv 2402.03300) sec. 4.1.2, with ddof 1;
-    the population form is 15 % smaller at G = 4. `none`: A_i = R_i - mean R, Dr. GRPO (arXiv 2503.20783),
-    which does not blow up small spreads.
+    with the population form advantages are 15 % larger at G = 4. `none`: A_i = R_i - mean R, Dr. GRPO (arXiv
+    2503.20783), which does not blow up small spreads.
 
     Args:
         rewards_PG: Rewards, any float; members that are not valid may hold NaN.

@@ -31,7 +31,7 @@ def find_keywords(
     Raises:
         DataError: The list cannot be read.
     """
-    given = _read_list(Path(config.given).expanduser()) if config.given else []
+    given = read_list(Path(config.given).expanduser()) if config.given else []
     texts = [(text, language) for text, language in references.values() if text]
     extractor = KeywordExtractor(texts, config.extract, config.rare_share, config.most)
     found = {}
@@ -47,7 +47,12 @@ def find_keywords(
     return found
 
 
-def _read_list(path: Path) -> list[str]:
+def read_list(path: Path) -> list[str]:
+    """A word or phrase a line.
+
+    Raises:
+        DataError: There is no such file.
+    """
     if not path.is_file():
         raise DataError(f"keywords.given: {path} does not exist; give a file with a word or phrase a line")
     lines = (line.strip() for line in path.read_text(encoding="utf-8").splitlines())

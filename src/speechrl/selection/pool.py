@@ -13,12 +13,19 @@ from lhotse.cut import MixedCut
 
 from speechrl.config.load import resolve_path
 from speechrl.data.derive import read_set
-from speechrl.data.licences import UNKNOWN, licence_beside, licence_files, own_licence
+from speechrl.data.licences import (
+    UNKNOWN,
+    licence_beside,
+    licence_files,
+    licence_of_made,
+    own_licence,
+    own_licences,
+)
 from speechrl.data.prompts import without_audio
 from speechrl.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from lhotse.cut import Cut
     from numpy.typing import NDArray
@@ -88,11 +95,16 @@ def read_pool(manifests: Sequence[str], *, labelled: bool = True, task: Task = "
     items: list[Item] = []
     owner: dict[str, str] = {}
     for name in manifests:
-        fallback = _licence_beside(resolve_path(name.partition("#")[0]))
+        source = name.partition("#")[0]
+        fallback = _licence_beside(resolve_path(source))
+        own = own_licences(read_set(source, labelled=labelled)) if "#" in name else {}
+        licences = (
+            {each: licence or fallback.name for each, licence in own.items()} if any(own.values()) else {}
+        )
         for cut in read_set(name, labelled=labelled):
             if owner.setdefault(cut.id, name) != name:
                 raise DataError(f"{name}: id {cut.id!r} is also in {owner[cut.id]}; make ids unique")
-            items.append(Item(cut, name, _own_licence(cut, name) or fallback, _key(cut, task)))
+            items.append(Item(cut, name, _licence_of(cut, name, licences) or fallback, _key(cut, task)))
     return items
 
 
@@ -148,8 +160,12 @@ def _files(cut: Cut) -> Iterator[Path]:
                 yield Path(str(source.source))
 
 
-def _own_licence(cut: Cut, source: str) -> Licence | None:
+def _licence_of(cut: Cut, source: str, licences: Mapping[str, str]) -> Licence | None:
+    """What an item says itself, or of a derived one what those say that it was made of."""
     name = own_licence(cut)
+    if name is None and licences:
+        made = next((said.custom["made"] for said in cut.supervisions if said.custom), None)
+        name = licence_of_made(made, licences) if made else None
     return Licence(name, f"a field of {source}") if name else None
 
 

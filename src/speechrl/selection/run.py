@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from speechrl.config.load import show
@@ -17,7 +18,7 @@ from speechrl.rewards.scorers.recogniser import load_recogniser_judge
 from speechrl.selection.card import make_card, write_card
 from speechrl.selection.held_out import HeldOut
 from speechrl.selection.judges import ask_judges, see_that_judges_load
-from speechrl.selection.keywords import find_keywords
+from speechrl.selection.keywords import find_keywords, read_list
 from speechrl.selection.manifests import write_subset
 from speechrl.selection.pool import read_pool
 from speechrl.selection.probe import probe
@@ -28,7 +29,6 @@ from speechrl.selection.verdicts import find_consensus
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
 
     import torch
 
@@ -98,6 +98,8 @@ def select(
     pool = read_pool(manifests, labelled=config.labels == "given", task=model.task)
     refuse_unfit(unfit_cuts(model, (item.cut for item in pool), manifests), model_path)
     held_out = HeldOut(config.never, model.task)
+    if config.keywords.given:
+        read_list(Path(config.keywords.given).expanduser())
     see_that_judges_load(pool, config.judges, folder, load_judge)
     with RewardMixer(config.rewards) as rewards:
         rewards.check(model)

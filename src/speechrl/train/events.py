@@ -107,5 +107,6 @@ class StopRequest:
             raise KeyboardInterrupt
         self.requested = True
         self._listener.message(
-            "Stopping: this step is finished and saved first. Press Ctrl-C again to leave without it."
+            "Stopping: this step is finished and saved first. Press Ctrl-C again to leave at "
+            "once, and to lose all that was done since the last checkpoint."
         )

@@ -200,7 +200,7 @@ def _open(config: RunConfig, listener: Listener) -> tuple[SpeechModel, StreamSou
     manifests = [config.data.train] if isinstance(config.data.train, str) else config.data.train
     cuts = read_sets(manifests)
     kept = _practised(cuts, config, listener)
-    source = _open_stream(kept, config)
+    source = _open_stream(kept, config, listener)
     sets = load_sets(config.evaluation.sets, config.task, config.evaluation.limit)
     model = load_model(config.model.path)
     if model.task != config.task:
@@ -228,9 +228,16 @@ def _practised(cuts: CutSet, config: RunConfig, listener: Listener) -> CutSet:
     return kept.cuts
 
 
-def _open_stream(cuts: CutSet, config: RunConfig) -> StreamSource:
+def _open_stream(cuts: CutSet, config: RunConfig, listener: Listener) -> StreamSource:
     wish = config.data.curriculum
-    curriculum = Curriculum(wish.order, wish.bands, wish.refresh, known_difficulties(cuts))
+    known = known_difficulties(cuts)
+    if wish.order != "none" and not known and not wish.refresh:
+        listener.message(
+            f"data.curriculum.order is {wish.order}, but no row says how difficult it is, so the order stays random: "
+            "train on a manifest that `speechrl data select` wrote, or set data.curriculum.refresh=true",
+            alarm=True,
+        )
+    curriculum = Curriculum(wish.order, wish.bands, wish.refresh, known)
     return StreamSource(
         PromptStream(cuts, batch_size=1, seed=config.seed, task=config.task, curriculum=curriculum)
     )

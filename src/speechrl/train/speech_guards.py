@@ -116,6 +116,10 @@ BOUNDS: Mapping[str, tuple[Bound, ...]] = {
 """What is watched, by the name of the number: of a step (`NAME`), or of an evaluation (`evaluation/SET/NAME`)."""
 
 
+STEP_NAMES = {"distillmos": "quality", "reward/similarity": "similarity"}
+"""What rewards call the same numbers in the row of a step."""
+
+
 class SpeechGuards:
     """Holds the numbers of a synthesiser's training against those at its beginning.
 
@@ -150,7 +154,7 @@ class SpeechGuards:
         values = {**metrics, **self._gaps(metrics)}
         found = {}
         for name, value in values.items():
-            place, _, metric = name.removeprefix("evaluation/").rpartition("/")
+            place, _, metric = STEP_NAMES.get(name, name.removeprefix("evaluation/")).rpartition("/")
             if metric not in BOUNDS or value is None or (place and not name.startswith("evaluation/")):
                 continue
             first = self._baseline(name, float(value))

@@ -128,7 +128,10 @@ class Keeper:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if isinstance(error, KeyboardInterrupt):
-            self._tell(f"Left in step {self._step + 1}, without saving it. ")
+            lost = f"Left in step {self._step + 1}, without saving it. "
+            if self._step > self._saved:
+                lost += f"{self._unsaved()} lost too; train.checkpoint_every saves in between. "
+            self._tell(lost)
         # A checkpoint that could not be written says itself what to do; it would fail once more.
         elif isinstance(error, Exception) and not isinstance(error, CheckpointError):
             self._tell(self._rescue())
@@ -146,7 +149,12 @@ class Keeper:
                 why = str(error)
             else:
                 return ""
-        return f"Steps {self._saved + 1} to {self._step} are lost: {why} "
+        return f"{self._unsaved()} lost: {why} "
+
+    def _unsaved(self) -> str:
+        """The finished steps that are in no checkpoint."""
+        first, last = self._saved + 1, self._step
+        return f"Step {last} is" if first == last else f"Steps {first} to {last} are"
 
     def _tell(self, lost: str) -> None:
         """Say what is lost, and how to go on."""

@@ -306,6 +306,11 @@ def _codes(
             )
         return data.codebook, data.levels, None
     tokenizer = load_speech_tokenizer(resolve_path(data.synthesiser) / SPEECH_TOKENIZER)
+    if data.levels is not None and tuple(data.levels) != tuple(tokenizer.config.levels):
+        raise ConfigError(
+            f"data.levels: {data.levels} are not those of {data.synthesiser}, {list(tokenizer.config.levels)}; leave "
+            "them out, or name data.codebook in place of the synthesiser that did not make these tokens"
+        )
     if data.codebook not in (None, tokenizer.codebook):
         raise ConfigError(
             f"data.codebook is {data.codebook!r}, the tokenizer of {data.synthesiser} is {tokenizer.codebook!r}; "

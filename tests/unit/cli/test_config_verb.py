@@ -83,3 +83,22 @@ def test_check_sees_that_rewards_fit_the_task(speechrl, tmp_path) -> None:
     ended = speechrl("config", "check", odd)
     assert ended.code == 2
     assert "odd.yaml: reward 'accuracy' judges asr" in ended.err
+
+
+def test_draws_that_would_be_in_vain_are_refused(speechrl) -> None:
+    ended = speechrl(
+        "config", "show", "package:configs/tts/diffro_starter.yaml", "algorithm.resample_zero_spread=2"
+    )
+    assert ended.code == 2
+    assert "diffro compares no answers" in ended.err
+    ended = speechrl("config", "show", QUICKSTART, "algorithm.resample_zero_spread=2", "rollout.group_size=1")
+    assert "a group of one has no spread" in ended.err
+
+
+def test_a_judge_is_a_name_or_a_section(speechrl) -> None:
+    by_name = "judges.recognisers=[whisper-base, {name: moonshine-tiny, languages: [en]}]"
+    shown = yaml.safe_load(speechrl("config", "show", "package:configs/data/select.yaml", by_name).out)
+    assert shown["judges"]["recognisers"] == [
+        {"name": "whisper-base", "languages": None},
+        {"name": "moonshine-tiny", "languages": ["en"]},
+    ]

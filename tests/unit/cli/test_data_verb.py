@@ -52,6 +52,9 @@ def test_empty_text_is_bad_unless_it_is_meant(speechrl, manifest) -> None:
     manifest.write_text('{"audio": "a.wav", "text": ""}\n')
     assert speechrl("data", "check", manifest).code == 3
     assert speechrl("data", "check", manifest, "--allow-empty-text").code == 0
+    short = speechrl("data", "check", manifest, "--allow-empty-text", "--max-duration", "0.5")
+    assert short.code == 3
+    assert "split it below 0.5 s" in short.out
 
 
 def test_import_writes_rows_that_check_accepts(speechrl, manifest, tmp_path) -> None:

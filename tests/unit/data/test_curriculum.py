@@ -104,6 +104,21 @@ def test_a_position_in_another_order_is_refused(cuts) -> None:
         stream(cuts, known={**DIFFICULTY, "u1": 0.9}).load_state_dict(state)
 
 
+def test_what_token2text_misreads_orders_sentences_to_speak() -> None:
+    curriculum = Curriculum("easy_first", 2, True, {"a": 0.1, "b": 0.5})
+    prompts = [Prompt(name, "tts", "") for name in "ab"]
+    # A recogniser's error rate counts words, and what `data select` wrote counts letters.
+    curriculum.measure(
+        prompts,
+        [
+            [Score(0.0, {}, metrics=measured)]
+            for measured in ({"token_cer": 0.6}, {"token_cer": 0.2, "wer": 0.9})
+        ],
+    )
+    curriculum.begin_epoch()
+    assert curriculum.arrange(["a", "b"]) == [1, 0]
+
+
 def test_a_failed_score_measures_nothing() -> None:
     curriculum = Curriculum("easy_first", 2, True, {"a": 0.5, "b": 0.1})
     curriculum.measure([Prompt("a", "asr", "")], [[Score(float("nan"), {})]])

@@ -148,6 +148,9 @@ def test_licences_go_with_what_is_made(licensed, tmp_path) -> None:
     pool = read_pool([str(out / "manifest.jsonl")])
     assert [item.licence.name for item in pool[:6]] == own
     assert {item.licence.name for item in pool[12:]} == {"MIT"}
+    # The same when it is only made in memory.
+    made = read_pool([f"{licensed}#{kind}@7" for kind in ("telephone", "babble", "silence")])
+    assert [item.licence.name for item in made] == [item.licence.name for item in pool]
 
 
 def test_babble_whose_voices_are_not_named_is_under_all_licences(licensed, tmp_path) -> None:

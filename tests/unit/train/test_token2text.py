@@ -326,6 +326,9 @@ def test_audio_is_tokenised_by_the_synthesiser_that_is_named(tmp_path, content_w
     other = config.model_copy(update={"data": config.data.model_copy(update={"codebook": "abc"})})
     with pytest.raises(ConfigError, match=rf"is 'abc', the tokenizer of .* is '{tokenizer.codebook}'"):
         train_token2text(other)
+    others = config.model_copy(update={"data": config.data.model_copy(update={"levels": [25, 35]})})
+    with pytest.raises(ConfigError, match=r"data.levels: \[25, 35\] are not those of .* name data.codebook"):
+        train_token2text(others)
     small = config.model_copy(update={"model": config.model.model_copy(update={"vocabulary": 12})})
     with pytest.raises(ModelError, match=r"has 875 codes; set model.vocabulary=875"):
         train_token2text(small)
