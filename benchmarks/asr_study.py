@@ -81,6 +81,8 @@ ROWS = {
     "D2 long": Recipe("long", (R1, R2)),
     "D2 short": Recipe("short", (R1, R2)),
     "D3": Recipe("keywords", (R1, R2)),
+    # Speech on which the start is right more often than not.
+    "regular": Recipe("regular", (R1, R2)),
     MIXED: Recipe("mixed", (R1, R2)),
     "mixed, R1": Recipe("mixed", (R1,)),
     "mixed, R1+R2+R3": Recipe("mixed", (R1, R2, R3)),
@@ -96,7 +98,7 @@ ROWS = {
     "D3, R1+R2+R3": Recipe("keywords", (R1, R2, R3)),
 }
 PAIRS = (
-    *((row, "D0") for row in ("D1", "D2 long", "D2 short", "D3", MIXED)),
+    *((row, "D0") for row in ("D1", "D2 long", "D2 short", "D3", "regular", MIXED)),
     *((row, "mixed, R1") for row in (MIXED, "mixed, R1+R2+R3", "mixed, R1+R2+R4", "mixed, R1+unsupported")),
     ("mixed, R1+unsupported", MIXED),
     *((row, "cool long, R1") for row in ("cool long, R1+R2", "cool long, R1+unsupported")),
