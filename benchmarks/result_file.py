@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from pathlib import Path
 
@@ -26,4 +27,4 @@ def command() -> str:
     """What was run, from the root of the repository. Where a folder lay is of no use to anybody else."""
     script, *arguments = sys.argv
     shown = ["DIR" if Path(one).is_absolute() else one for one in arguments]
-    return " ".join(["python", f"benchmarks/{Path(script).name}", *shown])
+    return shlex.join(["python", f"benchmarks/{Path(script).name}", *shown])
