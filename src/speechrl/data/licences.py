@@ -23,9 +23,15 @@ def own_licence(cut: Cut) -> str | None:
     return next((str(value) for value in named if value), None)
 
 
-def own_licences(cuts: Iterable[Cut]) -> dict[str, str | None]:
-    """Id -> its own licence."""
-    return {cut.id: own_licence(cut) for cut in cuts}
+def licences_of(cuts: Iterable[Cut], others: str) -> dict[str, str]:
+    """Id -> licence of the items of a manifest; empty where none says its own, and one holds for all.
+
+    Args:
+        cuts: The items.
+        others: Licence of those that say none.
+    """
+    own = {cut.id: own_licence(cut) for cut in cuts}
+    return {name: licence or others for name, licence in own.items()} if any(own.values()) else {}
 
 
 def licence_of_made(made: Mapping[str, Any], licences: Mapping[str, str]) -> str:

@@ -17,8 +17,8 @@ from speechrl.data.licences import (
     licence_beside,
     licence_files,
     licence_of_made,
+    licences_of,
     notice_files,
-    own_licences,
 )
 from speechrl.data.memory import SAMPLE_RATE_HZ, audio_of
 from speechrl.data.prompts import to_prompt
@@ -64,10 +64,8 @@ def write_derived(
     kinds = list(dict.fromkeys(kinds))
     cuts = read_sets([f"{manifest}#{kind}@{seed}" for kind in kinds], language=language)
     source = resolve_path(manifest)
-    own = own_licences(read_set(manifest, language=language))
     # Where no item says its own, the copied files say all.
-    others = licence_beside(source) or UNKNOWN
-    licences = {name: licence or others for name, licence in own.items()} if any(own.values()) else {}
+    licences = licences_of(read_set(manifest, language=language), licence_beside(source) or UNKNOWN)
     (out / "audio").mkdir(parents=True, exist_ok=True)
     for path in (*licence_files(source), *notice_files(source)):
         shutil.copyfile(path, out / path.name)

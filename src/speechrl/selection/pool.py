@@ -18,8 +18,8 @@ from speechrl.data.licences import (
     licence_beside,
     licence_files,
     licence_of_made,
+    licences_of,
     own_licence,
-    own_licences,
 )
 from speechrl.data.prompts import without_audio
 from speechrl.errors import DataError
@@ -94,17 +94,19 @@ def read_pool(manifests: Sequence[str], *, labelled: bool = True, task: Task = "
     """
     items: list[Item] = []
     owner: dict[str, str] = {}
+    # Sets that are derived from one manifest share its licences.
+    licences: dict[str, dict[str, str]] = {}
     for name in manifests:
         source = name.partition("#")[0]
         fallback = _licence_beside(resolve_path(source))
-        own = own_licences(read_set(source, labelled=labelled)) if "#" in name else {}
-        licences = (
-            {each: licence or fallback.name for each, licence in own.items()} if any(own.values()) else {}
-        )
+        if "#" in name and source not in licences:
+            licences[source] = licences_of(read_set(source, labelled=labelled), fallback.name)
         for cut in read_set(name, labelled=labelled):
             if owner.setdefault(cut.id, name) != name:
                 raise DataError(f"{name}: id {cut.id!r} is also in {owner[cut.id]}; make ids unique")
-            items.append(Item(cut, name, _licence_of(cut, name, licences) or fallback, _key(cut, task)))
+            items.append(
+                Item(cut, name, _licence_of(cut, name, licences.get(source, {})) or fallback, _key(cut, task))
+            )
     return items
 
 
