@@ -166,7 +166,7 @@ def _licence_of(cut: Cut, source: str, licences: Mapping[str, str]) -> Licence |
     """What an item says itself, or of a derived one what those say that it was made of."""
     name = own_licence(cut)
     if name is None and licences:
-        made = next((said.custom["made"] for said in cut.supervisions if said.custom), None)
+        made = next((said.custom.get("made") for said in cut.supervisions if said.custom), None)
         name = licence_of_made(made, licences) if made else None
     return Licence(name, f"a field of {source}") if name else None
 

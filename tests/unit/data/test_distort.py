@@ -149,8 +149,9 @@ def test_licences_go_with_what_is_made(licensed, tmp_path) -> None:
     assert [item.licence.name for item in pool[:6]] == own
     assert {item.licence.name for item in pool[12:]} == {"MIT"}
     # The same when it is only made in memory.
-    made = read_pool([f"{licensed}#{kind}@7" for kind in ("telephone", "babble", "silence")])
-    assert [item.licence.name for item in made] == [item.licence.name for item in pool]
+    names = [f"{licensed}#{kind}@7" for kind in ("telephone", "babble", "silence")]
+    made = read_pool([*names, str(licensed)])
+    assert [item.licence.name for item in made] == [*(item.licence.name for item in pool), *own]
 
 
 def test_babble_whose_voices_are_not_named_is_under_all_licences(licensed, tmp_path) -> None:
