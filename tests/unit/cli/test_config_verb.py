@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import pytest
 import yaml
 
 QUICKSTART = "package:configs/asr/quickstart.yaml"
@@ -61,28 +62,31 @@ def test_unknown_key_gets_a_suggestion(speechrl) -> None:
     assert "train.steps" in ended.err
 
 
-def test_check_knows_the_rewards(speechrl, tmp_path) -> None:
-    shown = speechrl("config", "show", QUICKSTART).out
+@pytest.mark.parametrize(
+    ("config", "right", "wrong", "says"),
+    [
+        (QUICKSTART, "accuracy", "acuracy", "unknown reward 'acuracy'; did you mean 'accuracy'?"),
+        (
+            "package:configs/tts/grpo_starter.yaml",
+            "token_accuracy",
+            "accuracy",
+            "reward 'accuracy' judges asr",
+        ),
+    ],
+)
+def test_check_knows_the_rewards_and_their_task(speechrl, tmp_path, config, right, wrong, says) -> None:
+    shown = speechrl("config", "show", config).out
     odd = tmp_path / "odd.yaml"
-    odd.write_text(shown.replace("name: accuracy", "name: acuracy"))
+    odd.write_text(shown.replace(f"name: {right}", f"name: {wrong}"))
     ended = speechrl("config", "check", odd)
     assert ended.code == 2
-    assert "odd.yaml: unknown reward 'acuracy'; did you mean 'accuracy'?" in ended.err
+    assert f"odd.yaml: {says}" in ended.err
 
 
 def test_check_knows_all_kinds_that_ship(speechrl) -> None:
     for name in ("tts/token2text.yaml", "data/select.yaml", "data/select_tts.yaml", "tts/grpo_starter.yaml"):
         assert speechrl("config", "check", f"package:configs/{name}").code == 0, name
     assert "keep_contexts_gb" in speechrl("config", "show", "package:configs/data/select.yaml").out
-
-
-def test_check_sees_that_rewards_fit_the_task(speechrl, tmp_path) -> None:
-    shown = speechrl("config", "show", "package:configs/tts/grpo_starter.yaml").out
-    odd = tmp_path / "odd.yaml"
-    odd.write_text(shown.replace("name: token_accuracy", "name: accuracy"))
-    ended = speechrl("config", "check", odd)
-    assert ended.code == 2
-    assert "odd.yaml: reward 'accuracy' judges asr" in ended.err
 
 
 def test_draws_that_would_be_in_vain_are_refused(speechrl) -> None:
