@@ -14,7 +14,7 @@ from diffro_toys import CODES, END, TEXTS, toy_context, toy_stammerer, toy_token
 from speechrl.algorithms import make_algorithm
 from speechrl.config.schema import AlgorithmConfig, TrainConfig
 from speechrl.rl.advantage import group_advantages
-from speechrl.rl.diffro import gumbel_noise, gumbel_softmax
+from speechrl.rl.diffro import gumbel_noise, straight_through_embeddings
 from speechrl.rl.kl import kl_full
 from speechrl.train.learner import Learner
 from speechrl.types import Context, Ending, Group, Prompt, Rollout, Score
@@ -148,7 +148,11 @@ def test_the_mathematics(seed):
     noise_LK = example.gumbel((seed, 2), 5, CODES)
     assert torch.equal(noise_LK, gumbel_noise((seed, 2), 5, CODES))
     draws = example.straight_through(logits_GLV, noise_LK.expand(3, 5, CODES))
-    assert torch.equal(draws, gumbel_softmax(logits_GLV, noise_LK.expand(3, 5, CODES), 1.0, hard=True))
+    whole_G = torch.tensor([5, 5, 5])
+    ours = straight_through_embeddings(
+        logits_GLV, noise_LK.expand(3, 5, CODES), 1.0, torch.eye(CODES), whole_G
+    )
+    assert torch.equal(draws, ours)
     rewards_PG = torch.randn(4, 5, generator=generator)
     rewards_PG[1] = 0.3
     library = group_advantages(rewards_PG, torch.ones(4, 5, dtype=torch.bool)).advantages_PG

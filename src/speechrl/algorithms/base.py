@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
 
 from speechrl.types import Ending
@@ -42,6 +42,7 @@ class PolicyBatch:
         noise_keys: Of each completion (step, update on this batch, place in the whole batch): whoever draws noise seeds
             it with these, so that it repeats itself and no split into micro-batches changes it.
         progress: From 0 at the first step of the run to 1 at the last.
+        shared: What one part of the loss computed and another reads: by name, the logits that it is of, and it.
     """
 
     logprobs_NL: Tensor
@@ -57,6 +58,7 @@ class PolicyBatch:
     samples: tuple[Sample, ...] = ()
     noise_keys: tuple[tuple[int, int, int], ...] = ()
     progress: float = 0.0
+    shared: dict[str, tuple[Tensor, Tensor]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from speechrl.algorithms.credit import group_credit
 from speechrl.algorithms.terms import reference_kl, reward_model_metrics
 from speechrl.errors import ConfigError
 from speechrl.models.tts.token2text import SPEAKER, check_vocabulary
-from speechrl.rl.diffro import annealed, gumbel_softmax, padded_noise, relaxed_embeddings
+from speechrl.rl.diffro import annealed, padded_noise, soft_embeddings, straight_through_embeddings
 from speechrl.rl.reduce import counted, counted_sum, weighted_sum
 from speechrl.types import Ending
 
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from speechrl.models.base import SpeechModel
     from speechrl.models.tts.token2text import SpeaksCodes, Token2Text
     from speechrl.types import Group, Prompt, Rollout, Sample, Score
+
+RELAXED = {"straight_through": straight_through_embeddings, "soft": soft_embeddings}
 
 
 class DiffRO(OnePart):
@@ -104,15 +106,16 @@ class DiffRO(OnePart):
         lengths_R = torch.tensor(lengths, device=device)
         voices = [s.context.voice_D for s in samples if s.context.voice_D is not None]
         keys = [(self._seed, *batch.noise_keys[row]) for row in rows]
-        weights_RLK = gumbel_softmax(
+        embedded_RLD = RELAXED[options.relaxation](
             batch.logits_NLV[rows, : max(lengths), :codes],
             padded_noise(keys, lengths, codes, device),
             annealed(options.temperature, options.final_temperature, batch.progress),
-            hard=options.relaxation == "straight_through",
+            embedding_KD,
+            lengths_R,
         )
         with gradients_through(self.reward_model, device):
             return self.reward_model.task_logprobs(
-                relaxed_embeddings(weights_RLK, embedding_KD, lengths_R),
+                embedded_RLD,
                 lengths_R,
                 [sample.prompt.text for sample in samples],
                 list(options.heads),

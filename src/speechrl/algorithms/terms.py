@@ -23,13 +23,19 @@ SAMPLED_KL = {"k1": kl_k1, "k2": kl_k2, "k3": kl_k3}
 def reference_kl(batch: PolicyBatch, kind: Literal["k1", "k2", "k3", "full"]) -> Tensor:
     """KL(policy || reference) per token by the named estimator of `rl.kl`, shape (N, L); of no meaning on padding.
 
+    It is computed once for all parts of a loss, which `full` over a large vocabulary is worth.
+
     Raises:
         ValueError: The batch lacks what the estimator reads.
     """
     if kind == "full":
         if batch.logits_NLV is None or batch.reference_logits_NLV is None:
             raise ValueError("kl=full needs the logits of policy and reference in the batch")
-        return kl_full(batch.logits_NLV, batch.reference_logits_NLV)
+        logits_NLV, kl_NL = batch.shared.get("kl", (None, None))
+        if kl_NL is None or logits_NLV is not batch.logits_NLV:
+            kl_NL = kl_full(batch.logits_NLV, batch.reference_logits_NLV)
+            batch.shared["kl"] = batch.logits_NLV, kl_NL
+        return kl_NL
     if batch.reference_logprobs_NL is None:
         raise ValueError(f"kl={kind} needs the reference log-probabilities in the batch")
     return SAMPLED_KL[kind](batch.logprobs_NL, batch.reference_logprobs_NL)

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.autograd.function import once_differentiable
 
+from speechrl.rl.chunks import row_chunks
+
 if TYPE_CHECKING:
     from torch import Tensor
 
-CHUNK_NUMBERS = 1 << 22
-"""Logits that are held in float32 at any moment (16 MiB)."""
+_LOWEST = torch.finfo(torch.float32).min
 
 
 class _TokenLogprobs(torch.autograd.Function):
@@ -21,13 +22,13 @@ class _TokenLogprobs(torch.autograd.Function):
     def forward(ctx: Any, logits_PV: Tensor, targets_P: Tensor) -> tuple[Tensor, Tensor]:
         logsumexp_P = logits_PV.new_empty(len(targets_P), dtype=torch.float32)
         logprobs_P, entropy_P = torch.empty_like(logsumexp_P), torch.empty_like(logsumexp_P)
-        for rows in _chunks(logits_PV):
+        for rows in row_chunks(logits_PV):
             logits = logits_PV[rows].float()
             logsumexp_P[rows] = logits.logsumexp(-1)
             logprobs_P[rows] = logits.gather(-1, targets_P[rows, None])[:, 0] - logsumexp_P[rows]
             probs = (logits - logsumexp_P[rows, None]).exp_()
             # A logit of -inf has probability 0 and adds nothing, where 0 * -inf would give NaN.
-            entropy_P[rows] = logsumexp_P[rows] - torch.where(probs > 0, probs * logits, 0.0).sum(-1)
+            entropy_P[rows] = logsumexp_P[rows] - probs.mul_(logits.clamp_min(_LOWEST)).sum(-1)
         ctx.save_for_backward(logits_PV, targets_P, logsumexp_P)
         ctx.mark_non_differentiable(entropy_P)
         return logprobs_P, entropy_P
@@ -37,7 +38,7 @@ class _TokenLogprobs(torch.autograd.Function):
     def backward(ctx: Any, grad_P: Tensor, _entropy: Tensor) -> tuple[Tensor, None]:
         logits_PV, targets_P, logsumexp_P = ctx.saved_tensors
         grad_PV = torch.empty_like(logits_PV)
-        for rows in _chunks(logits_PV):
+        for rows in row_chunks(logits_PV):
             grad = (logits_PV[rows].float() - logsumexp_P[rows, None]).exp_().mul_(-grad_P[rows, None])
             grad.scatter_add_(-1, targets_P[rows, None], grad_P[rows, None])
             grad_PV[rows] = grad.to(grad_PV.dtype)
@@ -56,9 +57,3 @@ def token_logprobs(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     """
     logprobs_P, entropy_P = _TokenLogprobs.apply(logits.flatten(0, -2), targets.flatten())  # type: ignore[no-untyped-call]
     return logprobs_P.view(targets.shape), entropy_P.view(targets.shape)
-
-
-def _chunks(logits_PV: Tensor) -> list[slice]:
-    positions, vocabulary = logits_PV.shape
-    size = max(1, CHUNK_NUMBERS // vocabulary)
-    return [slice(start, start + size) for start in range(0, positions, size)]

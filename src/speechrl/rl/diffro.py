@@ -6,10 +6,13 @@ codes first, then whatever only it knows (the end token), so that "the codes" ar
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from torch.autograd.function import once_differentiable
+
+from speechrl.rl.chunks import row_chunks
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,35 +43,72 @@ def padded_noise(
     return noise_NLK.to(device)
 
 
-def gumbel_softmax(logits_NLK: Tensor, noise_NLK: Tensor, temperature: float, *, hard: bool) -> Tensor:
-    """Relaxed one-hot draws from softmax(logits), shape (N, L, K); every row of K sums to 1.
+def gumbel_softmax(logits_NLK: Tensor, noise_NLK: Tensor, temperature: float) -> Tensor:
+    """Relaxed one-hot draws, softmax((logits + noise) / temperature), shape (N, L, K); every row of K sums to 1.
 
-    Soft: softmax((logits + noise) / temperature), Jang et al. 2017 (arXiv 1611.01144) eq. 2. Hard (straight-through):
-    the one-hot of its largest entry, an exact draw from softmax(logits) at any temperature, with the gradient of the
-    soft one. DiffRO (arXiv 2507.05911) uses hard at temperature 1. Half-precision logits are raised to float32.
+    Jang et al. 2017 (arXiv 1611.01144) eq. 2. Half-precision logits are raised to float32.
 
     Args:
         logits_NLK: Predictions of the policy over the codes alone: what it would say given that it goes on.
-        noise_NLK: Standard Gumbel noise; 0 gives the most likely code, or the tempered softmax itself.
-        temperature: > 0; the smaller, the nearer soft is to hard and the more its gradient varies.
-        hard: Which of the two.
+        noise_NLK: Standard Gumbel noise; 0 gives the tempered softmax itself.
+        temperature: > 0; the smaller, the nearer to one-hot and the more its gradient varies.
     """
     dtype = torch.promote_types(logits_NLK.dtype, torch.float32)
-    soft_NLK = ((logits_NLK.to(dtype) + noise_NLK) / temperature).softmax(dim=-1)
-    if not hard:
-        return soft_NLK
-    hard_NLK = torch.zeros_like(soft_NLK).scatter_(-1, soft_NLK.argmax(dim=-1, keepdim=True), 1.0)
-    # The bracket is exactly 0: the forward pass sees the one-hot to the last bit.
-    return hard_NLK + (soft_NLK - soft_NLK.detach())
+    return ((logits_NLK.to(dtype) + noise_NLK) / temperature).softmax(dim=-1)
 
 
-def relaxed_embeddings(weights_NLK: Tensor, embedding_KD: Tensor, lengths_N: Tensor) -> Tensor:
-    """What the reward model reads in place of a look-up: weights times its embedding matrix, 0 on padding; (N, L, D).
+def soft_embeddings(
+    logits_NLK: Tensor, noise_NLK: Tensor, temperature: float, embedding_KD: Tensor, lengths_N: Tensor
+) -> Tensor:
+    """What the reward model reads in place of a look-up: draws times its embeddings; 0 on padding, (N, L, D)."""
+    weights_NLK = gumbel_softmax(logits_NLK, noise_NLK, temperature)
+    return _without_padding(weights_NLK.to(embedding_KD.dtype) @ embedding_KD, lengths_N)
 
-    With one-hot weights this is the look-up itself.
+
+def straight_through_embeddings(
+    logits_NLK: Tensor, noise_NLK: Tensor, temperature: float, embedding_KD: Tensor, lengths_N: Tensor
+) -> Tensor:
+    """The same with hard draws, the paper's choice: embeddings of the largest entries of logits + noise; (N, L, D).
+
+    Such an entry is an exact draw from softmax(logits) at any temperature. Going forward it is looked up; the gradient
+    to the logits is that of `soft_embeddings` for the same gradient of what was read (DiffRO, arXiv 2507.05911, at
+    temperature 1). No one-hot is ever made. The embeddings are the frozen reward model's and receive no gradient.
     """
-    exists_NL = torch.arange(weights_NLK.shape[1], device=weights_NLK.device) < lengths_N[:, None]
-    embedded_NLD = weights_NLK.to(embedding_KD.dtype) @ embedding_KD
+    logits_PK, noise_PK = logits_NLK.flatten(0, 1), noise_NLK.flatten(0, 1)
+    embedded_PD = _StraightThrough.apply(logits_PK, noise_PK, temperature, embedding_KD)  # type: ignore[no-untyped-call]
+    return _without_padding(embedded_PD.view(*logits_NLK.shape[:2], -1), lengths_N)
+
+
+class _StraightThrough(torch.autograd.Function):
+    """Forward: a look-up. Backward, with y the soft draw and u = grad . embedding: y (u - sum(y u)) / temperature."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, logits_PK: Tensor, noise_PK: Tensor, temperature: float, embedding_KD: Tensor
+    ) -> Tensor:
+        largest = [(logits_PK[rows] + noise_PK[rows]).max(-1) for rows in row_chunks(logits_PK)]
+        codes_P = torch.cat([found.indices for found in largest])
+        ctx.save_for_backward(logits_PK, noise_PK, embedding_KD)
+        ctx.temperature = temperature
+        # A look-up would hide logits that are not numbers; times zero they show.
+        values_P = torch.cat([found.values for found in largest]).to(embedding_KD.dtype)
+        return embedding_KD[codes_P] + 0.0 * values_P[:, None]
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad_PD: Tensor) -> tuple[Tensor, None, None, None]:
+        logits_PK, noise_PK, embedding_KD = ctx.saved_tensors
+        grad_PK = torch.empty_like(logits_PK)
+        for rows in row_chunks(logits_PK):
+            soft = gumbel_softmax(logits_PK[rows], noise_PK[rows], ctx.temperature)
+            upstream = (grad_PD[rows] @ embedding_KD.T).to(soft.dtype)
+            mean = (soft * upstream).sum(-1, keepdim=True)
+            grad_PK[rows] = soft.mul_(upstream.sub_(mean)).div_(ctx.temperature)
+        return grad_PK, None, None, None
+
+
+def _without_padding(embedded_NLD: Tensor, lengths_N: Tensor) -> Tensor:
+    exists_NL = torch.arange(embedded_NLD.shape[1], device=embedded_NLD.device) < lengths_N[:, None]
     return torch.where(exists_NL[..., None], embedded_NLD, 0.0)
 
 

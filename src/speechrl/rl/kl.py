@@ -18,9 +18,12 @@ tokens sampled from pi; neither truncated sampling nor a stale behaviour policy 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
+from torch.autograd.function import once_differentiable
+
+from speechrl.rl.chunks import row_chunks
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -46,8 +49,48 @@ def kl_k3(logprobs: Tensor, reference_logprobs: Tensor) -> Tensor:
 def kl_full(logits: Tensor, reference_logits: Tensor) -> Tensor:
     """Sum over the vocabulary, (..., V), (..., V) -> (...), >= 0. Exact in value and gradient; needs both logits.
 
-    Half-precision logits are raised to float32 first.
+    Half-precision logits are raised to float32, a few rows at a time, going forward and again going backward: nothing
+    of the size of the logits is kept but they themselves.
     """
-    dtype = torch.promote_types(logits.dtype, torch.float32)
-    logprobs = logits.log_softmax(dim=-1, dtype=dtype)
-    return (logprobs.exp() * (logprobs - reference_logits.log_softmax(dim=-1, dtype=dtype))).sum(dim=-1)
+    rows = (-1, logits.shape[-1])
+    kl_P: Tensor = _FullKL.apply(logits.reshape(rows), reference_logits.reshape(rows))  # type: ignore[no-untyped-call]
+    return kl_P.view(logits.shape[:-1])
+
+
+class _FullKL(torch.autograd.Function):
+    """KL(pi || q) of rows of logits a and b: d KL / d a = pi (log pi - log q - KL), d KL / d b = q - pi."""
+
+    @staticmethod
+    def forward(ctx: Any, logits_PV: Tensor, reference_PV: Tensor) -> Tensor:
+        kl_P = logits_PV.new_empty(len(logits_PV), dtype=_raised(logits_PV))
+        for rows in row_chunks(logits_PV):
+            logprobs, difference = _logprobs_and_difference(logits_PV[rows], reference_PV[rows])
+            kl_P[rows] = logprobs.exp_().mul_(difference).sum(-1)
+        ctx.save_for_backward(logits_PV, reference_PV, kl_P)
+        return kl_P
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad_P: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        logits_PV, reference_PV, kl_P = ctx.saved_tensors
+        wanted, reference_wanted = ctx.needs_input_grad
+        grad_PV = torch.empty_like(logits_PV) if wanted else None
+        reference_grad_PV = torch.empty_like(reference_PV) if reference_wanted else None
+        for rows in row_chunks(logits_PV):
+            logprobs, difference = _logprobs_and_difference(logits_PV[rows], reference_PV[rows])
+            grad = grad_P[rows, None]
+            if reference_grad_PV is not None:
+                reference_grad_PV[rows] = grad * ((logprobs - difference).exp() - logprobs.exp())
+            if grad_PV is not None:
+                grad_PV[rows] = logprobs.exp_().mul_(difference.sub_(kl_P[rows, None])).mul_(grad)
+        return grad_PV, reference_grad_PV
+
+
+def _logprobs_and_difference(logits_RV: Tensor, reference_RV: Tensor) -> tuple[Tensor, Tensor]:
+    logprobs_RV = logits_RV.log_softmax(-1, dtype=_raised(logits_RV))
+    reference_logprobs_RV = reference_RV.log_softmax(-1, dtype=logprobs_RV.dtype)
+    return logprobs_RV, torch.sub(logprobs_RV, reference_logprobs_RV, out=reference_logprobs_RV)
+
+
+def _raised(logits: Tensor) -> torch.dtype:
+    return torch.promote_types(logits.dtype, torch.float32)

@@ -161,7 +161,7 @@ def test_each_utterance_alone_is_the_same():
         picked = {
             name: getattr(made, name)[n : n + 1]
             for name in PolicyBatch.__dataclass_fields__
-            if name not in ("reference_logprobs_NL", "progress")
+            if name not in ("reference_logprobs_NL", "progress", "shared")
         }
         alone += algorithm(kl="full").loss(PolicyBatch(**picked)).total.item()
     assert together.total.item() == pytest.approx(alone, rel=1e-5)

@@ -7,8 +7,8 @@ import math
 import pytest
 import torch
 
-from speechrl.models import token_logprobs as module
 from speechrl.models.token_logprobs import token_logprobs
+from speechrl.rl import chunks
 
 
 def test_hand_made_numbers() -> None:
@@ -20,7 +20,7 @@ def test_hand_made_numbers() -> None:
 
 @pytest.mark.parametrize("chunk", [1, 50, 1 << 22])
 def test_gradient_is_that_of_log_softmax_in_any_chunks(chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "CHUNK_NUMBERS", chunk)
+    monkeypatch.setattr(chunks, "CHUNK_NUMBERS", chunk)
     generator = torch.Generator().manual_seed(0)
     logits = torch.randn(3, 5, 7, generator=generator, requires_grad=True)
     targets = torch.randint(7, (3, 5), generator=generator)

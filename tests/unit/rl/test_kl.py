@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from speechrl.rl import chunks
 from speechrl.rl.kl import kl_full, kl_k1, kl_k2, kl_k3
 
 ESTIMATORS = {"k1": kl_k1, "k2": kl_k2, "k3": kl_k3}
@@ -99,3 +100,23 @@ def test_full_kl_of_half_precision_logits_is_computed_in_float32():
     assert divergence.item() == pytest.approx(
         kl_full(logits_V.double(), reference_V.double()).item(), rel=1e-3
     )
+
+
+@pytest.mark.parametrize("chunk", [1, 20, 1 << 20])
+def test_full_kl_by_chunks_is_that_of_plain_torch(chunk, monkeypatch):
+    monkeypatch.setattr(chunks, "CHUNK_NUMBERS", chunk)
+    generator = torch.Generator().manual_seed(4)
+    policy_NLV, reference_NLV = torch.randn(2, 3, 4, 6, generator=generator, dtype=torch.float64)
+    policy_NLV.requires_grad_(), reference_NLV.requires_grad_()
+    upstream_NL = torch.randn(3, 4, generator=generator, dtype=torch.float64)
+    logprobs_NLV, others_NLV = policy_NLV.log_softmax(-1), reference_NLV.log_softmax(-1)
+    plain_NL = (logprobs_NLV.exp() * (logprobs_NLV - others_NLV)).sum(-1)
+    ours_NL = kl_full(policy_NLV, reference_NLV)
+    torch.testing.assert_close(ours_NL, plain_NL)
+    pair = (policy_NLV, reference_NLV)
+    for ours, plain in zip(
+        torch.autograd.grad(ours_NL, pair, upstream_NL),
+        torch.autograd.grad(plain_NL, pair, upstream_NL),
+        strict=True,
+    ):
+        torch.testing.assert_close(ours, plain)
