@@ -1,11 +1,13 @@
-"""Who collapses: 1500 steps of GRPO, DiffRO, and both with and without filtering, from the same base.
+"""Who collapses: 1500 steps of GRPO, DiffRO, and both with and without filtering, from a base that runs away.
 
-    python benchmarks/tts_stability.py
+    python benchmarks/tts_runaway_base.py --out runs/tts_runaway_base
+    python benchmarks/tts_stability.py --base runs/tts_runaway_base
 
-writes `benchmarks/results/tts_stability.json`, with the curves of all. The reward is token
-accuracy alone, so that no sound is made while training; every 100 steps a recogniser that is in no reward hears test
-sentences, sampled at temperature 1. Small batches and a high rate bring on in hours what takes days at full size; so
-curves are to be compared with each other. Runs are kept under `--work`; the benchmark goes on where it was interrupted.
+writes `benchmarks/results/tts_stability.json`, with the curves of all; `--page` prints them as a table. The reward is
+token accuracy alone, so that no sound is made while training; every 100 steps a recogniser that is in no reward hears
+test sentences, sampled at temperature 1. Small batches and a high rate bring on in hours what takes days at full size;
+so curves are to be compared with each other. Runs are kept under `--work`; the benchmark goes on where it was
+interrupted.
 """
 
 from __future__ import annotations
@@ -15,12 +17,16 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from result_file import write_result
 from training_runs import run_once, train_command
 
 from speechrl.report.writers import read_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIG = ROOT / "benchmarks" / "tts.yaml"
@@ -39,6 +45,7 @@ METHODS: dict[str, dict[str, Any]] = {
         "algorithm.diffro.weight": 4.0,
     },
 }
+STEPS = ("reward", "kl", "length_cut_share", "samples/diffro")
 CURVES = ("judge_wer", "tokens_per_char", "no_stop_rate", "similarity", "log_f0_std")
 COLLAPSED = 1.5
 """A run has collapsed when its judge WER is this many times that of the base, at this evaluation and the next."""
@@ -47,7 +54,8 @@ COLLAPSED = 1.5
 def command(method: str, folder: Path, chosen: argparse.Namespace) -> list[str]:
     """The command line of a run."""
     settings = {
-        "output": str(folder), "seed": chosen.seed, "train.steps": chosen.steps, "train.learning_rate": chosen.rate,
+        "output": str(folder), "model.path": str(chosen.base), "seed": chosen.seed,
+        "train.steps": chosen.steps, "train.learning_rate": chosen.rate,
         "data.batch_size": 4, "rollout.group_size": 6, "train.checkpoint_every": 100,
         "evaluation.sets": {"sentences": "package:data/tts_en/test.jsonl"}, "evaluation.limit": chosen.sentences,
         "evaluation.every": chosen.every,
@@ -58,23 +66,27 @@ def command(method: str, folder: Path, chosen: argparse.Namespace) -> list[str]:
     return train_command(CONFIG, settings)
 
 
-def curves(folder: Path) -> list[dict[str, float | None]]:
-    """What was measured, from the base (step 0) to the last step; None where no rendering could be measured."""
+def curves(folder: Path, every: int) -> list[dict[str, float | None]]:
+    """What was measured, from the base (step 0) to the last step; None where no rendering could be measured.
+
+    Beside what is heard stand means over the steps since the point before: of the reward, the distance from the base in
+    nats a token, the share of rollouts that were cut and the share that DiffRO learned from.
+    """
     content = json.loads((folder / "evaluation.json").read_text())
     rows = read_rows(folder / "metrics.jsonl")
-    first = {"step": 0, **{name: content["before"]["sentences"][name] for name in CURVES}}
-    between = [
-        {"step": row["step"], "kl": row["kl"], "reward": row["reward"]}
-        | {name: row.get(f"evaluation/sentences/{name}") for name in CURVES}
-        for row in rows
-        if "evaluation/sentences/judge_wer" in row
+    points: list[dict[str, float | None]] = [
+        {"step": 0, **{name: content["before"]["sentences"][name] for name in CURVES}}
     ]
-    last = {name: content["after"]["sentences"][name] for name in CURVES}
-    return [
-        first,
-        *between,
-        {"step": rows[-1]["step"], "kl": rows[-1]["kl"], "reward": rows[-1]["reward"], **last},
-    ]
+    for end in range(every, len(rows) + 1, every):
+        steps = rows[end - every : end]
+        heard = {name: steps[-1].get(f"evaluation/sentences/{name}") for name in CURVES}
+        if end == len(rows):
+            heard = {name: content["after"]["sentences"][name] for name in CURVES}
+        practised = {
+            name: float(np.mean([row[name] for row in steps])) for name in STEPS if name in steps[-1]
+        }
+        points.append({"step": end, **heard, **practised})
+    return points
 
 
 def collapsed_at(points: list[dict[str, float | None]]) -> float | None:
@@ -90,6 +102,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("--base", default="package:starter/tts", help="folder of tts_runaway_base.py")
     parser.add_argument("--work", type=Path, default=Path("runs/tts_stability"), help="run directories")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results" / "tts_stability.json")
     parser.add_argument("--steps", type=int, default=1500)
@@ -98,19 +111,56 @@ def main() -> None:
     parser.add_argument("--sentences", type=int, default=100, help="test sentences that are heard")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--workers", type=int, default=2, help="runs at once, one thread each")
+    parser.add_argument(
+        "--page", action="store_true", help="only print the table of the result that is there"
+    )
     chosen = parser.parse_args()
     folders = {m: chosen.work / m.replace(",", "").replace(" ", "_") for m in METHODS}
+    if chosen.page:
+        print(page(json.loads(chosen.out.read_text())))
+        return
     with ThreadPoolExecutor(chosen.workers) as pool:
         list(pool.map(lambda m: run_once(command(m, folders[m], chosen), folders[m]), METHODS))
-    found = {m: curves(folder) for m, folder in folders.items()}
+    found = {m: curves(folder, chosen.every) for m, folder in folders.items()}
     write_result(
         chosen.out,
         seeds=[chosen.seed],
+        base=str(chosen.base),
+        rate=chosen.rate,
         rows=[
-            {"method": m, "collapsed_at_step": collapsed_at(points), "points": points}
+            {
+                "method": m,
+                "collapsed_at_step": collapsed_at(points),
+                "end_against_base": json.loads((folders[m] / "evaluation.json").read_text())["paired"][
+                    "sentences"
+                ],
+                "points": points,
+            }
             for m, points in found.items()
         ],
     )
+
+
+def page(content: Mapping[str, Any]) -> str:
+    """The curves as a Markdown table: judge WER in per cent at every third evaluation, and how the run ended."""
+    steps = [point["step"] for point in content["rows"][0]["points"]][::3]
+    lines = [
+        ["", *(str(step) for step in steps), "never stopped, end", "collapsed"],
+        ["---"] * (len(steps) + 3),
+    ]
+    for row in content["rows"]:
+        by_step = {point["step"]: point for point in row["points"]}
+        wers = [by_step[step]["judge_wer"] for step in steps]
+        last = row["points"][-1]["no_stop_rate"]
+        lines.append(
+            [
+                row["method"],
+                *("-" if wer is None else f"{wer:.1%}" for wer in wers),
+                "-" if last is None else f"{last:.0%}",
+                "no" if row["collapsed_at_step"] is None else f"at step {row['collapsed_at_step']:.0f}",
+            ]
+        )
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
 if __name__ == "__main__":

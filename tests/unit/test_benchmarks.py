@@ -116,12 +116,17 @@ def test_curves_have_gaps_where_nothing_could_be_measured(stability: ModuleType,
     evaluation = {"before": {"sentences": base}, "after": {"sentences": base | {"similarity": None}}}
     (tmp_path / "evaluation.json").write_text(json.dumps(evaluation))
     known = {f"evaluation/sentences/{name}": 0.4 for name in stability.CURVES if name != "log_f0_std"}
-    rows = [{"step": step, "kl": 0.1, "reward": 0.5} | known for step in (100, 200)]
+    rows = [
+        {"step": step, "kl": step / 100, "reward": 0.5} | (known if step in (2, 4) else {})
+        for step in range(1, 7)
+    ]
     (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(one) + "\n" for one in rows))
-    points = stability.curves(tmp_path)
+    points = stability.curves(tmp_path, every=2)
+    assert [point["step"] for point in points] == [0, 2, 4, 6]
     assert [point["log_f0_std"] for point in points] == [0.2, None, None, 0.2]
+    assert [point["kl"] for point in points[1:]] == pytest.approx([0.015, 0.035, 0.055])
     assert points[-1]["similarity"] is None
-    assert stability.collapsed_at(points) == 100
+    assert stability.collapsed_at(points) == 2
 
 
 def kl_run(folder: Path, kl: list[float]) -> Path:
