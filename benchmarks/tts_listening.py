@@ -2,8 +2,8 @@
 
 Sentences of `data/tts_en` are spoken once per sampling seed at temperature 1, as in training, so that what runs away is
 heard too. Two recognisers that no reward listened with judge the sound, and `token2text_judge`, which learned from
-other sentences than the reward model and has another architecture, the tokens. DistillMOS, which takes as long as all
-others together, hears the first sampling seed of the test sentences.
+other sentences than the reward model and has another architecture, the tokens. DistillMOS, which takes as long as both
+judges, hears the first hundred of the test sentences with their first sampling seed: it hardly varies.
 
     python benchmarks/tts_listening.py runs/some/model runs/some/heard
 
@@ -43,6 +43,7 @@ PLAN: Mapping[str, Sequence[int]] = {"test": (1, 2), "hard": (1,)}
 """Sampling seeds of each set."""
 SENTENCES = 400
 INDEPENDENT_TOKEN2TEXT = "package:starter/token2text_judge"
+QUALITY_SENTENCES = 100
 RESAMPLES = 5000
 MEASURES = ("similarity", "quality", "log_f0_std", "no_stop", "tokens")
 Count = Callable[[Sequence[SpokenRow]], list[tuple[float, float]]]
@@ -57,7 +58,8 @@ def listen(
     Args:
         model: Folder or `package:` path of a synthesiser.
         out: Folder for a JSONL of rows per set.
-        seeds: Of sampling, by name of a set of `data/tts_en`. DistillMOS hears the first seed of the first set.
+        seeds: Of sampling, by name of a set of `data/tts_en`. DistillMOS hears the beginning of the first set, with its
+            first seed.
         sentences: The first so many of each set.
     """
     found = read_evaluation(out)
@@ -72,14 +74,18 @@ def listen(
         with load_ears(config.judges, measures=config.measures, window="short", precision="bf16") as ears:
             quick = replace(ears, scorers={k: v for k, v in ears.scorers.items() if k != "quality"})
             for number, (name, seed) in enumerate(rounds):
-                cuts = read_set(f"package:data/tts_en/{name}.jsonl")[:sentences]
-                heard = evaluate_model(
-                    synthesiser, {name: [to_prompt(cut) for cut in cuts]},
-                    config.model_copy(update={"seeds": [seed]}), torch.device("cpu"), "bf16",
-                    ears=quick if number else ears,
-                )  # fmt: skip
-                rows[name] += heard.sets[name].rows
-                seconds[name] += heard.seconds[name]
+                prompts = [
+                    to_prompt(cut) for cut in read_set(f"package:data/tts_en/{name}.jsonl")[:sentences]
+                ]
+                rated = 0 if number else QUALITY_SENTENCES
+                for start, part, who in ((0, prompts[:rated], ears), (rated, prompts[rated:], quick)):
+                    # Draws depend on a sentence's place in its part, so parts need seeds of their own.
+                    settings = config.model_copy(update={"seeds": [seed + start]})
+                    heard = evaluate_model(
+                        synthesiser, {name: part}, settings, torch.device("cpu"), "bf16", ears=who
+                    )
+                    rows[name] += heard.sets[name].rows
+                    seconds[name] += heard.seconds[name]
         found = Evaluation({name: SpokenSet(tuple(spoken)) for name, spoken in rows.items()}, seconds)
         found.write(out)
     return {name: result for name, result in found.sets.items() if isinstance(result, SpokenSet)}

@@ -2,13 +2,13 @@
 
     python benchmarks/tts_rewards.py --plain build/starter_tts/token2text_plain
 
-after `tts_table2.py`, two of whose rows are taken over; writes `benchmarks/results/tts_rewards.json`. From the shipped
-synthesiser, with the same steps and rate: DiffRO through the Token2Text that ships (trained with disturbances) and
-through one that was trained without (`--plain`; `python -m speechrl.starter.tts.token2text --models token2text_plain`
-makes it; left out if not given); and GRPO on the accuracy that Token2Text reads in the tokens and on that which a
-recogniser hears in the sound. Listening is described in `tts_listening.py`; the recogniser of the reward is none of its
-judges. `opinion_cer` is what the run's own reward model makes of the test sentences: where it falls and the judges do
-not follow, the policy has found a weak spot.
+after `tts_table2.py`, two of whose rows are taken over; writes `benchmarks/results/tts_rewards.json`. From the same
+model as there (`--base`), with the same steps and rate: DiffRO through the Token2Text that ships (trained with
+disturbances) and through one that was trained without (`--plain`; `python -m speechrl.starter.tts.token2text --models
+token2text_plain` makes it; left out if not given); and GRPO on the accuracy that Token2Text reads in the tokens and on
+that which a recogniser hears in the sound. Listening is described in `tts_listening.py`; the recogniser of the reward
+is none of its judges. `opinion_cer` is what the run's own reward model makes of the test sentences: where it falls and
+the judges do not follow, the policy has found a weak spot.
 """
 
 from __future__ import annotations
@@ -23,13 +23,12 @@ import numpy as np
 from result_file import write_result
 from training_runs import run_once, train_command
 from tts_listening import Table, TokenJudge, listen, listen_side_by_side
-from tts_table2 import tuned
+from tts_table2 import BASE, tuned
 
 from speechrl.report.writers import read_rows
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIG = ROOT / "benchmarks" / "tts.yaml"
-BASE = "package:starter/tts"
 ROBUST = "package:starter/token2text"
 SOUND_REWARD = "whisper-base"
 
@@ -89,6 +88,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--plain", help="folder of a Token2Text that was trained without disturbances")
+    parser.add_argument("--base", default=BASE, help="as in tts_table2.py")
     parser.add_argument("--work", type=Path, default=Path("runs/tts_rewards"), help="runs and what was heard")
     parser.add_argument("--table", type=Path, default=Path("runs/tts_table2"), help="those of tts_table2.py")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results" / "tts_rewards.json")
@@ -108,7 +108,8 @@ def main() -> None:
         system = systems[name]
         if system.settings is None:
             return
-        settings = {"output": str(folder), "seed": seed, "train.steps": chosen.steps}
+        settings = {"output": str(folder), "model.path": str(chosen.base), "seed": seed}
+        settings["train.steps"] = chosen.steps
         settings |= {"train.learning_rate": tuned(system.method).rate, **system.settings}
         run_once(train_command(CONFIG, settings), folder)
 
@@ -116,8 +117,8 @@ def main() -> None:
         list(pool.map(train, folders))
     base = chosen.table / "heard" / "base"
     pairs = [(str(folder / "model"), folder / "heard") for folder in folders.values()]
-    listen_side_by_side([(BASE, base), *pairs], chosen.workers)
-    heard: dict[str, list[dict[str, Any]]] = {"base": [listen(BASE, base)]}
+    listen_side_by_side([(chosen.base, base), *pairs], chosen.workers)
+    heard: dict[str, list[dict[str, Any]]] = {"base": [listen(chosen.base, base)]}
     for (name, _), folder in folders.items():
         heard.setdefault(name, []).append(listen(str(folder / "model"), folder / "heard"))
     table, rows = Table(heard), []
@@ -133,6 +134,7 @@ def main() -> None:
     write_result(
         chosen.out,
         seeds=chosen.seeds,
+        base=chosen.base,
         steps=chosen.steps,
         rates={name: tuned(system.method).rate for name, system in systems.items()},
         rows=rows,

@@ -5,11 +5,12 @@
 
 The first trains every method in every way of `CANDIDATES`, lets dev decide, and writes
 `benchmarks/results/tts_table2_tuning.json`; the second takes what was chosen and writes
-`benchmarks/results/tts_table2.json`. Every method begins at the shipped model and trains for the same number of steps;
-supervised training goes on for as many on the starter's own corpus (without `--codes` it is left out). Each run is then
-repeated for as many steps as it takes to be as far from the base as the method that moved least, and heard there; the
-rate is constant, so the repetition is the run's own beginning, which is checked. Listening is described in
-`tts_listening.py`. Runs and what was heard are kept under `--work`; the benchmark goes on where it was interrupted.
+`benchmarks/results/tts_table2.json`. Every method begins at the same model, the shipped one or `--base` (one that runs
+away: `tts_runaway_base.py`), and trains for the same number of steps; supervised training goes on for as many on the
+starter's own corpus (without `--codes` it is left out). Each run is then repeated for as many steps as it takes to be
+as far from the base as the method that moved least, and heard there; the rate is constant, so the repetition is the
+run's own beginning, which is checked. Listening is described in `tts_listening.py`. Runs and what was heard are kept
+under `--work`; the benchmark goes on where it was interrupted.
 """
 
 from __future__ import annotations
@@ -121,6 +122,7 @@ class Job:
             return
         settings = {
             "output": str(self.folder),
+            "model.path": str(chosen.base),
             "seed": self.seed,
             "train.steps": self.steps,
             "train.learning_rate": self.pace.rate,
@@ -175,7 +177,7 @@ def _train_supervised(job: Job, chosen: argparse.Namespace) -> None:
 
     command = [
         sys.executable, "-m", "speechrl.starter.tts.sft", "--codes", str(chosen.codes), "--tokenizer",
-        str(chosen.tokenizer), "--init", str(resolve_path(BASE)), "--out", str(job.folder / "model"), "--seed",
+        str(chosen.tokenizer), "--init", str(resolve_path(chosen.base)), "--out", str(job.folder / "model"), "--seed",
         str(job.seed), "--steps", str(job.steps), "--learning-rate", str(job.pace.rate),
     ]  # fmt: skip
     run_once(command, job.folder, resumable=False)
@@ -218,7 +220,7 @@ def tune(chosen: argparse.Namespace) -> None:
         seed=TUNE_SEED,
         steps=chosen.steps,
         sentences=TUNE_SENTENCES,
-        base=_dev(BASE, chosen.work / "tune" / "base", measures),
+        base=_dev(chosen.base, chosen.work / "tune" / "base", measures),
         rows=rows,
         chosen=best,
     )
@@ -242,6 +244,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--tune", action="store_true", help="let dev choose rates and weights")
+    parser.add_argument("--base", default=BASE, help="folder or package: path of the model to begin at")
     parser.add_argument("--work", type=Path, default=Path("runs/tts_table2"), help="runs and what was heard")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results" / "tts_table2.json")
     parser.add_argument("--codes", type=Path, help="codes of the starter's corpus")
@@ -283,11 +286,12 @@ def measure(chosen: argparse.Namespace) -> None:
         for whole, part in nearest.items():
             check_beginning(whole, part)
         comparisons["equal distance"] = list(nearest.values())
-    found = [compared(name, ones, base) for name, ones in comparisons.items()]
+    found = [compared(name, ones, (chosen.base, base)) for name, ones in comparisons.items()]
     write_result(
         chosen.out,
         seeds=chosen.seeds,
         steps=chosen.steps,
+        base=chosen.base,
         sampling_seeds=PLAN,
         tuned={m: asdict(pace) for m, pace in paces.items()},
         equal_distance_kl=target,
@@ -305,12 +309,14 @@ def train_and_hear(jobs: list[Job], base: Path, chosen: argparse.Namespace) -> N
     """Whatever of it is not there yet, so many at once; the base too."""
     with ThreadPoolExecutor(chosen.workers) as pool:
         list(pool.map(lambda job: job.train(chosen), jobs))
-    listen_side_by_side([(BASE, base), *((job.model, job.heard) for job in jobs)], chosen.workers)
+    listen_side_by_side([(chosen.base, base), *((job.model, job.heard) for job in jobs)], chosen.workers)
 
 
-def compared(name: str, jobs: list[Job], base: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+def compared(
+    name: str, jobs: list[Job], base: tuple[str, Path]
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Rows of one comparison, and the pairs of methods that the paper ranks."""
-    systems = {"base": [listen(BASE, base)]}
+    systems = {"base": [listen(*base)]}
     for job in jobs:
         systems.setdefault(job.method, []).append(listen(job.model, job.heard))
     table = Table(systems)
