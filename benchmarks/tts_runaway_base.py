@@ -12,6 +12,7 @@ what `make starter` needs for its sentences. What it then does: `tts_runaway.py 
 from __future__ import annotations
 
 import argparse
+from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -39,6 +40,7 @@ BASE = "package:starter/tts"
 BATCH = 64
 DEV = 160
 MOST_TOKENS = 260
+"""Of a recording that runs on."""
 
 
 def spoken(model: Synthesiser, sentences: int, seed: int) -> list[Coded]:
@@ -76,15 +78,18 @@ def spoken(model: Synthesiser, sentences: int, seed: int) -> list[Coded]:
 def run_on(coded: list[Coded], share: float, seed: int) -> list[Coded]:
     """The same, but a share of the recordings goes on with two or three others of the same voice."""
     rng = np.random.default_rng(seed)
-    of_voice = {one.voice: [other for other in coded if other.voice == one.voice] for one in coded}
-    badly_cut = []
+    of_voice: dict[str, list[Coded]] = defaultdict(list)
     for one in coded:
-        if rng.random() < share:
-            others = rng.choice(len(of_voice[one.voice]), rng.integers(2, 4))
-            parts = [one.codes, *(of_voice[one.voice][place].codes for place in others)]
-            one = replace(one, codes=np.concatenate(parts)[:MOST_TOKENS])
-        badly_cut.append(one)
-    return badly_cut
+        of_voice[one.voice].append(one)
+
+    def cut(one: Coded) -> Coded:
+        if rng.random() >= share:
+            return one
+        others = rng.choice(len(of_voice[one.voice]), rng.integers(2, 4))
+        parts = [one.codes, *(of_voice[one.voice][place].codes for place in others)]
+        return replace(one, codes=np.concatenate(parts)[:MOST_TOKENS])
+
+    return [cut(one) for one in coded]
 
 
 def main() -> None:

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from speechrl.evaluate.tts_results import Heard, SpokenRow, SpokenSet
+from speechrl.starter.tts.tokenizer import Coded
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
@@ -127,6 +128,26 @@ def test_curves_have_gaps_where_nothing_could_be_measured(stability: ModuleType,
     assert [point["kl"] for point in points[1:]] == pytest.approx([0.015, 0.035, 0.055])
     assert points[-1]["similarity"] is None
     assert stability.collapsed_at(points) == 2
+
+
+def test_badly_cut_recordings_go_on_in_their_own_voice(benchmark: Callable[[str], ModuleType]) -> None:
+    base = benchmark("tts_runaway_base")
+    # A code tells whose it is: voice a has those below 100.
+    coded = [
+        Coded(f"{voice}{n}", "text", voice, "train", np.arange(n + 1, dtype=np.uint16) + first, np.zeros(2))
+        for voice, first in (("a", 0), ("b", 100))
+        for n in range(30)
+    ]
+    whole = base.run_on(coded, 0.0, seed=1)
+    assert [one.codes.tolist() for one in whole] == [one.codes.tolist() for one in coded]
+    cut = base.run_on(coded, 0.5, seed=1)
+    longer = [(before, after) for before, after in zip(coded, cut, strict=True) if after is not before]
+    assert 15 < len(longer) < 45
+    for before, after in longer:
+        assert after.text == before.text
+        assert len(after.codes) > len(before.codes)
+        assert after.codes[: len(before.codes)].tolist() == before.codes.tolist()
+        assert {code >= 100 for code in after.codes.tolist()} == {before.voice == "b"}
 
 
 def kl_run(folder: Path, kl: list[float]) -> Path:
