@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from speechrl.errors import DataError
+from speechrl.text.normalise import check_language
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -48,7 +49,7 @@ class Row:
         id: Given, or made of the file's name and the line.
         audio: Absolute path; None for an item of a CutSet.
         text: Transcript, possibly empty.
-        language: ISO 639-1 code.
+        language: Its tag, as it was written; see `text.normalise`.
         keywords: Words or phrases that matter most.
         start_s: Where the item begins in the file.
         duration_s: Length, or None for "to the end of the file".
@@ -128,8 +129,10 @@ def read_rows(path: str | Path, language: str = "en", *, labelled: bool = True) 
         labelled: Whether JSONL and NeMo rows need a `text`; without one it is empty.
 
     Raises:
-        DataError: The manifest as a whole cannot be read.
+        DataError: The manifest as a whole cannot be read, or `language` is none.
+        MissingExtraError: A language needs a package to be compared.
     """
+    check_language(language)
     path = Path(path).resolve()
     kind = detect_format(path)
     if kind is ManifestFormat.KALDI:
@@ -206,8 +209,8 @@ def _from_item(
         return Problem(number, name, names["audio"], "missing or not text", "give the path of an audio file")
     if not isinstance(text, str):
         return Problem(number, name, "text", "missing or not text", 'give the transcript, "" for silence')
-    if not isinstance(spoken, str) or not spoken:
-        return Problem(number, name, names["language"], "not a language code", 'write a code such as "en"')
+    if (unknown := _unknown_language(spoken)) is not None:
+        return Problem(number, name, names["language"], *unknown)
     if not _are_words(keywords):
         return Problem(number, name, "keywords", "not a list of words", 'write ["one", "two words"]')
     if not isinstance(licence, str):
@@ -284,12 +287,23 @@ def _unlike_supervisions(item: Mapping[str, Any]) -> tuple[str, str, str] | None
     for part in _supervisions(item):
         if not isinstance(part.get("text"), str | None):
             return "text", f"{part['text']!r} is not text", 'give the transcript, "" for silence'
-        if not isinstance(part.get("language"), str | None):
-            return "language", f"{part['language']!r} is not a language code", 'write a code such as "en"'
+        if part.get("language") and (unknown := _unknown_language(part["language"])) is not None:
+            return "language", *unknown
         custom = part.get("custom") or {}
         if not isinstance(custom, dict) or not _are_words(custom.get("keywords") or []):
             return "keywords", "custom.keywords is not a list of words", 'write ["one", "two words"]'
     return None
+
+
+def _unknown_language(value: object) -> tuple[str, str] | None:
+    """Reason and mend, where it is no language."""
+    try:
+        if isinstance(value, str):
+            check_language(value)
+            return None
+    except DataError:
+        pass
+    return f"{value!r} is not a language tag", 'write a code such as "en" or "zh"'
 
 
 def _are_words(value: object) -> bool:

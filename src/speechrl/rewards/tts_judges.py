@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from speechrl.errors import ConfigError
+from speechrl.rewards.scorers.clips import at_16_khz, is_silent
 from speechrl.rewards.tts import (
     Shape,
     likelihood,
@@ -70,7 +71,7 @@ class RecogniserAccuracy:
 
 
 class RecogniserLikelihood:
-    """`tts.likelihood` of the text under a Whisper that hears the waveform; logs `recogniser_nll`.
+    """`tts.likelihood` of the text under a Whisper that hears the waveform; logs `recogniser_nll`. 0 for silence.
 
     Args:
         recogniser: `whisper-tiny.en` or `whisper-base`: others cannot be asked how likely a text is.
@@ -94,8 +95,20 @@ class RecogniserLikelihood:
         return _with_sound(outputs, prompts, self._judge)
 
     def _judge(self, clips: list[Clip], prompts: list[Prompt]) -> list[Verdict]:
-        values = self._whisper.nll(clips, [prompt.text for prompt in prompts])
-        return [Verdict(likelihood(nll), metrics={"recogniser_nll": nll}) for nll in values]
+        # Shown silence, a Whisper still finds some texts likelier than others.
+        audible = [not is_silent(at_16_khz(clip)) for clip in clips]
+        asked = [pair for pair, heard in zip(zip(clips, prompts, strict=True), audible, strict=True) if heard]
+        values = iter(
+            self._whisper.nll([clip for clip, _ in asked], [prompt.text for _, prompt in asked])
+            if asked
+            else []
+        )
+        return [
+            Verdict(likelihood(nll := next(values)), metrics={"recogniser_nll": nll})
+            if heard
+            else Verdict(0.0)
+            for heard in audible
+        ]
 
 
 class TokenReader:

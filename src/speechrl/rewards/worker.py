@@ -12,7 +12,9 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
 from multiprocessing.connection import Connection
@@ -23,10 +25,13 @@ from speechrl.rewards.forms import flatten, regroup
 from speechrl.rewards.verdict import Verdict, describe_exception, failed
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from speechrl.rewards.forms import Answer, Groups
     from speechrl.types import Output, Prompt
+
+    _Received = tuple[list[Verdict], bool]
+    """Verdicts that came, and whether time was up before the last."""
 
 STARTUP_S = 120.0
 """A reward may load a model while it starts."""
@@ -41,8 +46,8 @@ _BOOT = (
 class WorkerReward:
     """Judges in a worker process; what goes wrong there is a failed verdict with its reason.
 
-    What the worker prints goes to stderr. Several workers are asked before any is waited for, so a worker whose
-    job is one model computes on one thread.
+    What the worker prints goes to stderr. Several workers are asked before any is waited for, so each computes on one
+    thread; one that runs a user's function, on as many as `OMP_NUM_THREADS` says where it is set.
 
     Args:
         target: `module:name`, or `path/to/file.py:name`.
@@ -83,14 +88,15 @@ class WorkerReward:
 
     def close(self) -> None:
         """End the worker, and whatever it started."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        # First the process: its end wakes whoever waits for its answers.
         if self._process is not None:
             _kill(self._process)
             self._process = None
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
 
-    def _send(self, outputs: Sequence[Output], prompts: Sequence[Prompt]) -> partial[list[Verdict]]:
+    def _send(self, outputs: Sequence[Output], prompts: Sequence[Prompt]) -> Callable[[], list[Verdict]]:
         """Hand a batch over; the returned call collects the verdicts."""
         try:
             connection = self._connection or self._start()
@@ -100,23 +106,27 @@ class WorkerReward:
             return partial(self._fail, len(outputs), describe_exception(error))
         except OSError:
             return partial(self._lost, 0, len(outputs))
-        return partial(self._collect, connection, len(outputs), deadline)
+        # Read as they come: a worker whose verdicts fill the socket would wait, and seem late, until it is its turn.
+        received: Future[_Received] = Future()
+        reading = partial(_receive, connection, len(outputs), deadline, received)
+        threading.Thread(target=reading, daemon=True).start()
+        return partial(self._collect, received, len(outputs))
 
-    def _collect(self, connection: Connection[Any, Any], count: int, deadline: float) -> list[Verdict]:
-        verdicts: list[Verdict] = []
+    def _collect(self, received: Future[_Received], count: int) -> list[Verdict]:
         try:
-            for _ in range(count):
-                if not connection.poll(max(deadline - time.monotonic(), 0.0)):
-                    where = f"at output {len(verdicts) + 1} of {count}"
-                    return self._fail(count, f"was still {where} after {self._timeout_s:g} s (timeout_s)")
-                verdicts.append(connection.recv())
-        except (EOFError, OSError):
-            return self._lost(len(verdicts), count)
+            verdicts, late = received.result()
         except BaseException:
             # Ctrl-C: answers that are still under way must not meet the next batch.
             self.close()
             raise
-        return verdicts
+        if late:
+            where = f"at output {len(verdicts) + 1} of {count}"
+            return self._fail(count, f"was still {where} after {self._timeout_s:g} s (timeout_s)")
+        return verdicts if len(verdicts) == count else self._lost(len(verdicts), count)
+
+    def _threads(self) -> str:
+        """Of one model one; a reward of the user's own may be told otherwise by the environment."""
+        return "1" if self._form == "batch" else os.environ.get("OMP_NUM_THREADS", "1")
 
     def _start(self) -> Connection[Any, Any]:
         ours, theirs = socket.socketpair()
@@ -124,7 +134,7 @@ class WorkerReward:
             [sys.executable, "-c", _BOOT, str(theirs.fileno()), str(os.getpid()), *filter(None, sys.path)],
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
-            env=os.environ if self._form == "output" else {**os.environ, "OMP_NUM_THREADS": "1"},
+            env=os.environ | {"OMP_NUM_THREADS": self._threads()},
             # A group of its own: Ctrl-C reaches the trainer only, and a kill reaches the worker's children too.
             start_new_session=True,
         )
@@ -163,6 +173,21 @@ class WorkerReward:
         except subprocess.TimeoutExpired:
             return "it closed its connection"
         return signal.Signals(-code).name if code < 0 else f"exit code {code}"
+
+
+def _receive(
+    connection: Connection[Any, Any], count: int, deadline: float, received: Future[_Received]
+) -> None:
+    """Read verdicts until all are there, time is up or the connection breaks; runs in a thread of its own."""
+    verdicts: list[Verdict] = []
+    late = False
+    with suppress(EOFError, OSError):
+        while len(verdicts) < count and not late:
+            if connection.poll(max(deadline - time.monotonic(), 0.0)):
+                verdicts.append(connection.recv())
+            else:
+                late = True
+    received.set_result((verdicts, late))
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:

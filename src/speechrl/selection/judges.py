@@ -14,6 +14,7 @@ from speechrl.rewards.scorers.clips import SAMPLE_RATE_HZ
 from speechrl.rewards.scorers.recogniser import load_recogniser_judge
 from speechrl.selection.shards import Shards
 from speechrl.text.json_lines import json_lines
+from speechrl.text.normalise import primary_language
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -116,9 +117,10 @@ def _hearings(
 ) -> Iterator[tuple[str, str, list[Item], Shards]]:
     """Name of a judge, language, the items of that language that it is asked about, and where its opinions are."""
     for judge in config.recognisers:
-        asked = [item for item in items if judge.languages is None or item.language in judge.languages]
-        for language in dict.fromkeys(item.language for item in asked):
-            part = [item for item in asked if item.language == language]
+        wanted = None if judge.languages is None else {primary_language(name) for name in judge.languages}
+        spoken = dict.fromkeys(primary_language(item.language) for item in items)
+        for language in (one for one in spoken if wanted is None or one in wanted):
+            part = [item for item in items if primary_language(item.language) == language]
             yield (
                 judge.name,
                 language,

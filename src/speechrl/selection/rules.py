@@ -8,7 +8,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from speechrl.config.selection import Range
-from speechrl.text.normalise import normalise
+from speechrl.text.normalise import normalise, primary_language
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -31,6 +31,8 @@ def holds(line: Line, one: Utterance) -> bool:
                 return False
         elif isinstance(wanted, list):
             several = value if isinstance(value, tuple) else (value,)
+            if name == "language":
+                several, wanted = [tuple(map(primary_language, tags)) for tags in (several, wanted)]
             if not any(each in wanted for each in several):
                 return False
         elif value is not wanted:

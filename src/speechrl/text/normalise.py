@@ -24,6 +24,24 @@ Unit = Literal["auto", "word", "char", "letter"]
 BY_CHARACTER = frozenset({"zh", "yue", "ja", "ko", "th", "lo", "km", "my"})
 """Languages whose errors are counted by character; zh, ja and ko as in CV3-Eval, the others have no spaces either."""
 
+_SHORT_CODES = {
+    code: short
+    for short, codes in {
+        "ar": "ara arabic", "cs": "ces cze czech", "da": "dan danish", "de": "deu ger german", "el": "ell gre greek",
+        "en": "eng english", "es": "spa spanish", "fa": "fas per persian", "fi": "fin finnish", "fr": "fra fre french",
+        "he": "heb hebrew", "hi": "hin hindi", "hu": "hun hungarian", "id": "ind indonesian", "it": "ita italian",
+        "ja": "jpn japanese", "km": "khm khmer", "ko": "kor korean", "lo": "lao", "my": "mya bur burmese",
+        "nl": "nld dut dutch", "no": "nor norwegian", "pl": "pol polish", "pt": "por portuguese", "ro": "ron rum romanian",
+        "ru": "rus russian", "sv": "swe swedish", "th": "tha thai", "tr": "tur turkish", "uk": "ukr ukrainian",
+        "vi": "vie vietnamese", "yue": "cantonese", "zh": "zho chi cmn chinese mandarin",
+    }.items()
+    for code in codes.split()
+}  # fmt: skip
+"""Other ways to write a language: the codes of ISO 639-2 and 639-3, and the names that lhotse's recipes write.
+
+A code that is not here is kept: every language that is treated in a way of its own is here.
+"""
+
 _LANGUAGE = regex.compile(r"[a-z]{2,3}(?:-[a-z0-9]+)*")
 _PUNCTUATION = regex.compile(r"[\p{P}\p{S}]+")
 # The two joiners change what a word is in Persian and in Indic scripts; other format characters are invisible.
@@ -32,12 +50,22 @@ _EASY_MARKS = str.maketrans(dict.fromkeys("\u2018\u2019\u02bc\uff07`", "'") | di
 
 
 def primary_language(language: str) -> str:
-    """The primary subtag of a language tag: `en` of `en-GB`, `zh` of `zh-Hans`.
+    """The primary subtag of a language tag: `en` of `en-GB` and `English`, `zh` of `zh-Hans` and `cmn`.
 
     Raises:
-        DataError: `language` is no tag of ISO 639 letters, such as `English`.
+        DataError: `language` is no tag of ISO 639 letters and no name that is known.
     """
     return _tag(language).partition("-")[0]
+
+
+def check_language(language: str) -> None:
+    """See that texts of a language can be compared, before there are any.
+
+    Raises:
+        DataError: `language` is not a language tag.
+        MissingExtraError: `zh-Hans` without OpenCC.
+    """
+    normalise("\u4e00", language)
 
 
 def is_by_character(language: str) -> bool:
@@ -117,7 +145,8 @@ def _tokens(text: str, language: str, unit: Unit) -> tuple[str, ...]:
 
 @lru_cache(maxsize=1024)
 def _tag(language: str) -> str:
-    tag = language.strip().lower().replace("_", "-")
+    primary, *others = language.strip().lower().replace("_", "-").split("-")
+    tag = "-".join([_SHORT_CODES.get(primary, primary), *others])
     if not _LANGUAGE.fullmatch(tag):
         raise DataError(
             f"language {language!r} is not a language tag: write an ISO 639-1 code such as 'en' or 'zh'"

@@ -15,6 +15,11 @@ def length(output, prompt, factor=1.0):
     return factor * output.length
 
 
+def slowly(output, prompt):
+    time.sleep(0.001)
+    return 1.0
+
+
 def same_id(output, prompt):
     print("a reward may print")
     return float(output.text == prompt.id)

@@ -119,7 +119,7 @@ def test_a_builtin_that_raises_fails_its_score(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_language_that_is_none_fails_with_its_mend() -> None:
-    (score,) = judge(config({"name": "accuracy"}), ("a", "a"), language="English")
+    (score,) = judge(config({"name": "accuracy"}), ("a", "a"), language="plain English")
     assert score.status is ScoreStatus.FAILED
     assert "ISO 639-1" in score.reason
 

@@ -52,6 +52,16 @@ def test_groups_come_back_as_groups(make) -> None:
     assert [[verdict.value for verdict in group] for group in answer()] == [[1.0, 2.0], [], [3.0]]
 
 
+def test_a_worker_that_was_in_time_is_not_late_because_others_are_read_first() -> None:
+    reward = WorkerReward(f"{FILE}:slowly", {}, timeout_s=2.0)
+    try:
+        answer = reward.ask([outputs(*range(600))], [PROMPT])  # more verdicts than a socket holds
+        time.sleep(2.5)
+        assert [verdict.problem for verdict in answer()[0]] == [""] * 600
+    finally:
+        reward.close()
+
+
 def test_one_odd_output_fails_alone(make) -> None:
     assert [verdict.problem for verdict in score(make(), 1, 13, 2)] == ["", "raised ValueError: thirteen", ""]
 
@@ -73,7 +83,7 @@ def test_a_judge_that_hangs_or_dies_gives_no_value_and_is_replaced(make, bad: st
     began = time.monotonic()
     verdicts = score(reward, 1, 13)
     assert time.monotonic() - began < 30
-    assert [verdict.problem for verdict in verdicts] == [problem] * 2
+    assert [verdict.problem for verdict in verdicts] == [problem] * 600
     assert all(math.isnan(verdict.value) for verdict in verdicts)
     assert [verdict.value for verdict in score(reward, 4)] == [4.0]
 
