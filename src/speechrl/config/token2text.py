@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt, field_validator
 
 from speechrl.config.schema import NonNegativeFloat, NonNegativeInt, Section, Share
 from speechrl.types import Precision
@@ -52,6 +52,13 @@ class Token2TextModelConfig(Section):
         default_factory=list,
         description="MTR: further tasks; quality and speaker need `quality` and `voice` in the pairs",
     )
+
+    @field_validator("kernel")
+    @classmethod
+    def _is_odd(cls, value: int) -> int:
+        if value % 2 == 0:
+            raise ValueError(f"{value} tokens have no middle; give an odd number, such as {value + 1}")
+        return value
 
 
 class RobustnessConfig(Section):

@@ -67,7 +67,7 @@ def load_ears(
     """The recognisers of these names, each in a process of its own with a time-out, and the scorers.
 
     Args:
-        judges: See `rewards.scorers.recogniser.load_recogniser_judge`.
+        judges: One named twice listens once. See `rewards.scorers.recogniser.load_recogniser_judge`.
         measures: What scorers measure.
         window: How much of the silence behind a clip a Whisper is shown.
         precision: Of DistillMOS, which takes the longest of all.
@@ -77,7 +77,7 @@ def load_ears(
         MissingExtraError: The package of a judge or scorer is not installed.
     """
     with ThreadPoolExecutor(max(1, len(judges))) as pool:
-        futures = {name: pool.submit(_judge, name, window) for name in judges}
+        futures = {name: pool.submit(_judge, name, window) for name in dict.fromkeys(judges)}
     with ExitStack() as made:
         for future in futures.values():
             if future.exception() is None:

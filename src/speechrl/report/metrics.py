@@ -28,7 +28,13 @@ STABLE_KEYS = (
     "grad_norm",
     "loss",
 )
-COUNTS = ("substitutions", "deletions", "insertions", "words")
+RATES: dict[str, tuple[tuple[str, ...], str]] = {
+    "wer": (("substitutions", "deletions", "insertions"), "words"),
+    "cer": (("character_errors",), "characters"),
+    "token_cer": (("letter_errors",), "letters"),
+}
+"""Error rates: the counts above the line, and the one below it."""
+COUNTS = tuple(count for errors, total in RATES.values() for count in (*errors, total))
 
 
 class Reducer(StrEnum):
@@ -39,7 +45,7 @@ class Reducer(StrEnum):
     MAX = "max"
     LAST = "last"
     CORPUS = "corpus"
-    """Recomputed from its summed counts: a word error rate is a ratio of sums, never a mean of ratios."""
+    """Recomputed from its summed counts: an error rate is a ratio of sums, never a mean of ratios."""
 
 
 REDUCERS: dict[str, Reducer] = {
@@ -47,7 +53,7 @@ REDUCERS: dict[str, Reducer] = {
     "learning_rate": Reducer.LAST,
     "failed_scores": Reducer.SUM,
     "rollouts": Reducer.SUM,
-    "wer": Reducer.CORPUS,
+    **dict.fromkeys(RATES, Reducer.CORPUS),
     **dict.fromkeys(COUNTS, Reducer.SUM),
 }
 PREFIX_REDUCERS: dict[str, Reducer] = {"seconds/": Reducer.SUM, "memory/": Reducer.MAX}
@@ -70,16 +76,16 @@ def merge(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
             if isinstance(value, int | float) and not isinstance(value, bool):
                 values[name].append(value)
     merged: dict[str, Any] = {name: _reduce(reducer_of(name), numbers) for name, numbers in values.items()}
-    if "wer" in merged:
-        merged["wer"] = corpus_rate(merged)
-    return merged
+    return merged | corpus_rates(merged)
 
 
-def corpus_rate(counts: Mapping[str, float]) -> float | None:
-    """Word error rate of summed counts; None without reference words."""
-    words = counts.get("words", 0)
-    errors = sum(counts.get(name, 0) for name in ("substitutions", "deletions", "insertions"))
-    return errors / words if words else None
+def corpus_rates(counts: Mapping[str, float]) -> dict[str, float | None]:
+    """Those of `RATES` whose counts are there, from summed counts; None without anything to be wrong about."""
+    return {
+        name: sum(counts.get(error, 0) for error in errors) / counts[total] if counts[total] else None
+        for name, (errors, total) in RATES.items()
+        if total in counts
+    }
 
 
 def step_metrics(
@@ -88,7 +94,7 @@ def step_metrics(
     """What rollouts and their scores say about a step.
 
     Failed scores are counted and leave every mean. Metrics of the scores are averaged over rollouts, their counts
-    summed, and `wer` is the corpus rate of those counts.
+    summed, and error rates are the corpus rates of those counts.
 
     Args:
         prompts: One per group.
@@ -121,9 +127,7 @@ def step_metrics(
     if characters:
         row["tokens_per_char"] = sum(output.length for output in flat_outputs) / characters
     row |= {name: sum(numbers) if name in COUNTS else fmean(numbers) for name, numbers in values.items()}
-    if "words" in row:
-        row["wer"] = corpus_rate(row)
-    return row
+    return row | corpus_rates(row)
 
 
 def make_row(

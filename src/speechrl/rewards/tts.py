@@ -140,14 +140,16 @@ def stop(ending: Ending) -> float:
 
 
 def hearing_metrics(text: str, heard: str, language: str = "en") -> dict[str, float]:
-    """What is logged of a transcript of the speech: `wer`, `cer` and the counts of errors, by word.
+    """What is logged of a transcript of the speech: `wer`, `cer` and the counts of errors.
 
     `cer` counts characters without spaces. Rates of a corpus come from the counts, not from the mean of rates.
     """
-    words = align_texts(text, heard, language)
+    words, characters = align_texts(text, heard, language), align_texts(text, heard, language, "char")
     return {
         "wer": words.error_rate,
-        "cer": align_texts(text, heard, language, "char").error_rate,
+        "cer": characters.error_rate,
+        "character_errors": characters.errors,
+        "characters": characters.words,
         "substitutions": words.substitutions,
         "deletions": words.deletions,
         "insertions": words.insertions,

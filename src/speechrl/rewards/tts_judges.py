@@ -150,9 +150,13 @@ class TokenAccuracy(TokenReader):
         transcripts = self.token2text.transcribe([output.token_ids for output in outputs])
         for heard, prompt in zip(transcripts, prompts, strict=True):
             rate = align_texts(prompt.text, heard, prompt.language, self._unit).error_rate
-            by_letter = align_texts(prompt.text, heard, prompt.language, "letter").error_rate
-            value = shaped(rate, self._shape, self._floor)
-            verdicts.append(Verdict(value, heard=heard, metrics={"token_cer": by_letter}))
+            by_letter = align_texts(prompt.text, heard, prompt.language, "letter")
+            metrics = {
+                "token_cer": by_letter.error_rate,
+                "letter_errors": by_letter.errors,
+                "letters": by_letter.words,
+            }
+            verdicts.append(Verdict(shaped(rate, self._shape, self._floor), heard=heard, metrics=metrics))
         return verdicts
 
 

@@ -31,9 +31,9 @@ _SHORT_CODES = {
         "en": "eng english", "es": "spa spanish", "fa": "fas per persian", "fi": "fin finnish", "fr": "fra fre french",
         "he": "heb hebrew", "hi": "hin hindi", "hu": "hun hungarian", "id": "ind indonesian", "it": "ita italian",
         "ja": "jpn japanese", "km": "khm khmer", "ko": "kor korean", "lo": "lao", "my": "mya bur burmese",
-        "nl": "nld dut dutch", "no": "nor norwegian", "pl": "pol polish", "pt": "por portuguese", "ro": "ron rum romanian",
-        "ru": "rus russian", "sv": "swe swedish", "th": "tha thai", "tr": "tur turkish", "uk": "ukr ukrainian",
-        "vi": "vie vietnamese", "yue": "cantonese", "zh": "zho chi cmn chinese mandarin",
+        "nl": "nld dut dutch", "no": "nor norwegian", "pl": "pol polish", "pt": "por portuguese",
+        "ro": "ron rum romanian", "ru": "rus russian", "sv": "swe swedish", "th": "tha thai", "tr": "tur turkish",
+        "uk": "ukr ukrainian", "vi": "vie vietnamese", "yue": "cantonese", "zh": "zho chi cmn chinese mandarin",
     }.items()
     for code in codes.split()
 }  # fmt: skip

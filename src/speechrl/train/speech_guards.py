@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -25,20 +26,26 @@ class Bound:
         factor: Of the baseline, plus `offset`, is the limit.
         above: Whether exceeding the limit is bad, or falling short of it.
         sentence: What the user reads, with `{value}` and `{first}`.
+        harmless: A value up to this is never bad.
     """
 
     factor: float
     offset: float
     above: bool
     sentence: str
+    harmless: float = -math.inf
 
     def broken(self, value: float, first: float) -> bool:
         """Whether the value is beyond the limit."""
         limit = self.factor * first + self.offset
-        return value > limit if self.above else value < limit
+        return value > self.harmless and (value > limit if self.above else value < limit)
 
 
 LISTEN = "Listen to audio/rollouts/, "
+STOPPING = (
+    "DiffRO alone does not teach when to stop: take algorithm.name: hybrid with algorithm.diffro.filter: both, add the "
+    "reward `stop`, or lower train.learning_rate."
+)
 BOUNDS: Mapping[str, tuple[Bound, ...]] = {
     "tokens_per_char": (
         Bound(
@@ -55,15 +62,13 @@ BOUNDS: Mapping[str, tuple[Bound, ...]] = {
     "length_cut_share": (
         Bound(
             1, 0.1, True,
-            "{value:.0%} of the rollouts do not stop by themselves, {first:.0%} at first. Filter DiffRO's samples "
-            "(algorithm.diffro.filter: both), add the reward `stop`, or lower train.learning_rate.",
+            "{value:.0%} of the rollouts do not stop by themselves, {first:.0%} at first. " + STOPPING,
         ),
     ),
     "no_stop_rate": (
         Bound(
             1, 0.1, True,
-            "{value:.0%} of the sentences do not stop by themselves, {first:.0%} at first. Filter DiffRO's samples "
-            "(algorithm.diffro.filter: both), add the reward `stop`, or lower train.learning_rate.",
+            "{value:.0%} of the sentences do not stop by themselves, {first:.0%} at first. " + STOPPING,
         ),
     ),
     "log_f0_std": (
@@ -110,6 +115,8 @@ BOUNDS: Mapping[str, tuple[Bound, ...]] = {
             "the judge's character error rate is {value:+.1%} from the reward's, {first:+.1%} at first: the policy "
             "learns what the reward mishears. Train Token2Text to be robust (label smoothing, mixup, noise), lower "
             "algorithm.diffro.weight, or stop here.",
+            # Rollouts that loop at first raise what the reward hears: when they end, it only comes down to the judge.
+            harmless=0.0,
         ),
     ),
 }  # fmt: skip

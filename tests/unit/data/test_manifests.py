@@ -204,6 +204,7 @@ def test_a_cut_set_is_held_against_its_files_before_they_are_needed(folder, seri
         ({"supervisions": [7]}, "supervisions"),
         ({"supervisions": [{"text": 7}]}, "text"),
         ({"supervisions": [{"language": 7}]}, "language"),
+        ({"supervisions": [{"language": "plain English"}]}, "language"),
         ({"supervisions": [{"custom": {"keywords": 5}}]}, "keywords"),
         ({"tracks": [1]}, "tracks"),
         ({"recording": {"sources": 5}}, "recording"),

@@ -56,6 +56,13 @@ def test_a_judge_that_cannot_be_loaded_takes_the_others_with_it(monkeypatch):
     assert sorted(diary) == ["close one", "close two"]
 
 
+def test_a_judge_that_is_named_twice_listens_once(monkeypatch):
+    diary = []
+    monkeypatch.setattr(ears, "_judge", lambda name, window: diary.append(name) or Scorer(name, diary))
+    assert list(ears.load_ears(["one", "two", "one"], measures=[]).judges) == ["one", "two"]
+    assert sorted(diary) == ["one", "two"]
+
+
 def test_a_scorer_reports_what_it_measures_and_not_its_worth():
     class Quality:
         def judge(self, outputs, prompts):

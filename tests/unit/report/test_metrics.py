@@ -89,6 +89,17 @@ def test_each_metric_is_merged_by_its_own_reducer():
     assert reducer_of("memory/anything") is Reducer.MAX
 
 
+def test_character_error_rates_are_ratios_of_sums_too():
+    heard = [
+        Score(0.0, {}, metrics={"cer": 1.0, "character_errors": 4, "characters": 4}),
+        Score(1.0, {}, metrics={"cer": 0.0, "character_errors": 0, "characters": 36}),
+    ]
+    row = step_metrics(ASKED, [[output(), output()]], [heard])
+    assert row["cer"] == pytest.approx(0.1)
+    assert "token_cer" not in row
+    assert merge([row, row | {"character_errors": 12}])["cer"] == pytest.approx(0.2)
+
+
 def test_merged_wer_comes_from_the_counts():
     counts = {"deletions": 0, "insertions": 0}
     rows = [

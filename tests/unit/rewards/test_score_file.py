@@ -64,7 +64,7 @@ def test_blank_lines_are_skipped_and_still_counted(tmp_path: Path) -> None:
             'field `reference`: None is not text; write the true transcript, "" for silence',
         ),
         ({"hypothesis": ["a"]}, "field `hypothesis`"),
-        ({"language": "English"}, "field `language`.*ISO 639-1"),
+        ({"language": "plain English"}, "field `language`.*ISO 639-1"),
         ({"language": 5}, "field `language`"),
         ({"keywords": "alice"}, "field `keywords`"),
         ({"keywords": ["alice", "!"]}, "field `keywords`"),

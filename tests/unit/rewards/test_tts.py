@@ -112,6 +112,8 @@ def test_hearing_metrics_count_by_word_and_rate_by_character_too() -> None:
     assert tts.hearing_metrics("hello there", "hello their now") == {
         "wer": 1.0,
         "cer": pytest.approx(4 / 10),
+        "character_errors": 4,
+        "characters": 10,
         "substitutions": 1,
         "deletions": 0,
         "insertions": 1,

@@ -83,7 +83,7 @@ def test_a_judge_that_hangs_or_dies_gives_no_value_and_is_replaced(make, bad: st
     began = time.monotonic()
     verdicts = score(reward, 1, 13)
     assert time.monotonic() - began < 30
-    assert [verdict.problem for verdict in verdicts] == [problem] * 600
+    assert [verdict.problem for verdict in verdicts] == [problem] * 2
     assert all(math.isnan(verdict.value) for verdict in verdicts)
     assert [verdict.value for verdict in score(reward, 4)] == [4.0]
 

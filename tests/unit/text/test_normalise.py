@@ -29,6 +29,11 @@ from speechrl.text.normalise import normalise, plain, tokens
         ("ko", "안녕 하세요.", "안녕하세요"),
         ("hi", "नमस्ते, दुनिया!", "नमस्ते दुनिया"),
         ("ru", "Привет -- мир", "привет мир"),
+        ("English", "The COLOUR, please!", "the color please"),
+        ("eng", "The COLOUR, please!", "the color please"),
+        ("cmn", "你好，世界！", "你好世界"),
+        ("Chinese", "你好，世界！", "你好世界"),
+        ("deu", "STRASSE", "strasse"),
         ("en", "", ""),
         ("en", " ... !? ", ""),
         ("en", "\u200bhi\ufeff", "hi"),
@@ -91,7 +96,7 @@ def test_tokens_are_the_callers_own() -> None:
     assert tokens("a cached list", "en") == ["a", "cached", "list"]
 
 
-@pytest.mark.parametrize("language", ["English", "", "e", "en us", "12"])
+@pytest.mark.parametrize("language", ["Klingon", "", "e", "en us", "12"])
 def test_what_is_no_language_tag_is_refused(language: str) -> None:
     with pytest.raises(DataError, match="ISO 639-1"):
         normalise("hello", language)

@@ -83,6 +83,13 @@ def test_the_gap_begins_with_the_evaluation_before_training_and_ends_with_the_on
     assert steady.alarms({"evaluation/test/judge_cer": 0.22}) == {}
 
 
+def test_a_reward_that_comes_down_to_the_judge_because_loops_ended_is_no_hacking() -> None:
+    guards = SpeechGuards()
+    guards.begin({"test": {"judge_cer": 0.2}})
+    for token_cer in (0.6, 0.6, 0.6, 0.6, 0.6, 0.25):
+        assert guards.alarms({"token_cer": token_cer, "evaluation/test/judge_cer": 0.2}) == {}
+
+
 def test_a_term_of_the_reward_is_no_measurement_of_its_name():
     assert trained().alarms(STEADY | {"reward/quality": 0.1}) == {}
 

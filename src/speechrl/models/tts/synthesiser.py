@@ -260,9 +260,9 @@ class Synthesiser:
                 fresh[keys[-1]] = prompt.audio
         # One by one: in a batch a voice's rounding would depend on its neighbours.
         made = {key: self.encoder.voice([audio])[0].float().cpu() for key, audio in fresh.items()}
+        vectors = [made[key] if key in made else self._voices[key] for key in keys]
         if len(self._voices) + len(made) > _VOICES_KEPT:
             self._voices.clear()
-        vectors = [made[key] if key in made else self._voices[key] for key in keys]
         self._voices |= made
         return vectors
 
@@ -300,6 +300,11 @@ def load_synthesiser(folder: Path) -> Synthesiser:
             f"of {codebook}; put the speech tokenizer back that it was trained with"
         )
     end = causal_lm.config.vocab_size - 1
+    if end != decoder.codes:
+        raise ModelError(
+            f"{folder}: its language model predicts {end + 1} tokens, but its speech tokenizer has {decoder.codes} "
+            f"codes, which with the end token are {decoder.codes + 1}; cut the vocabulary, padding too, to that size"
+        )
     return Synthesiser(
         config,
         encoder.eval().requires_grad_(False),

@@ -252,19 +252,21 @@ class Token2Text(nn.Module):
 
 
 def ctc_nll(logprobs_BSC: Tensor, lengths_B: Tensor, texts: Sequence[str]) -> Tensor:
-    """Negative log-likelihood of texts under CTC (Graves et al. 2006, eq. 8), shape (B,); see `Token2Text.text_nll`."""
-    device = logprobs_BSC.device
+    """Negative log-likelihood of texts under CTC (Graves et al. 2006, eq. 8), shape (B,); see `Token2Text.text_nll`.
+
+    Computed on the host: on CUDA its gradient adds up in no fixed order, and a run would not repeat itself.
+    """
     spelled = [spell(text) for text in texts]
     nll_B = ctc_loss(
-        logprobs_BSC.transpose(0, 1),
-        torch.tensor([index for ids in spelled for index in ids], dtype=torch.long, device=device),
-        FRAMES_PER_TOKEN * lengths_B,
-        torch.tensor([len(ids) for ids in spelled], dtype=torch.long, device=device),
+        logprobs_BSC.cpu().transpose(0, 1),
+        torch.tensor([index for ids in spelled for index in ids], dtype=torch.long),
+        FRAMES_PER_TOKEN * lengths_B.cpu(),
+        torch.tensor([len(ids) for ids in spelled], dtype=torch.long),
         blank=BLANK,
         reduction="none",
         zero_infinity=True,
     )
-    return torch.where(alignable(lengths_B, texts), nll_B, torch.inf)
+    return torch.where(alignable(lengths_B, texts), nll_B.to(lengths_B.device), torch.inf)
 
 
 def alignable(lengths_B: Tensor, texts: Sequence[str]) -> Tensor:

@@ -37,7 +37,7 @@ def cache_folder(name: str) -> Path:
 
 
 def join_parts(parts: list[Path], target: Path) -> None:
-    """Write the parts one after the other into `target`, unless it is there in full.
+    """Write the parts one after the other into `target`, whole or not at all, unless it is there in full.
 
     Raises:
         ModelError: A part is missing, or the target cannot be written.
@@ -47,12 +47,16 @@ def join_parts(parts: list[Path], target: Path) -> None:
             return
         target.parent.mkdir(parents=True, exist_ok=True)
         # Another process may do the same: each writes a file of its own, and the last rename wins.
-        descriptor, temporary = tempfile.mkstemp(dir=target.parent, prefix=target.name)
-        with os.fdopen(descriptor, "wb") as joined:
-            for part in parts:
-                with part.open("rb") as piece:
-                    shutil.copyfileobj(piece, joined)
-        os.replace(temporary, target)
+        descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=target.name)
+        temporary = Path(name)
+        try:
+            with os.fdopen(descriptor, "wb") as joined:
+                for part in parts:
+                    with part.open("rb") as piece:
+                        shutil.copyfileobj(piece, joined)
+            temporary.replace(target)
+        finally:
+            temporary.unlink(missing_ok=True)
     except OSError as error:
         raise ModelError(
             f"{target}: cannot be joined from its parts ({error}); make room, or set XDG_CACHE_HOME"

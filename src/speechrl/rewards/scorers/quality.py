@@ -172,7 +172,8 @@ class _Network(nn.Module):
 
         Nine tenths of the work. Of the zeros that fill up short clips it is the same every time, and is done once.
         """
-        last = int(wave_BT.any(dim=0).nonzero().max())
+        sounding = wave_BT.any(dim=0).nonzero()
+        last = int(sounding.max()) if len(sounding) else 0
         frames = (last + _EDGE) // _STEP + 1 + 2 * _REACH
         frames += frames % 2
         if frames * _STEP >= _SEGMENT:

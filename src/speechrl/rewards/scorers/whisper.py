@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shutil
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -168,6 +167,5 @@ def load_base(window: Window, language: str) -> WhisperRecogniser:
     folder = cache_folder("whisper-base")
     join_parts([first / "model.bin.part1", second / "model.bin.part2"], folder / "model.bin")
     for name in ("config.json", "tokenizer.json", "vocabulary.txt"):
-        if not (folder / name).is_file():
-            shutil.copyfile(first / name, folder / name)
+        join_parts([first / name], folder / name)
     return WhisperRecogniser(folder, window, language)

@@ -146,6 +146,17 @@ def test_a_voice_is_listened_to_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert heard == [1, 1]
 
 
+def test_voices_that_are_known_and_new_ones_may_come_together_when_no_more_are_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "_VOICES_KEPT", 2)
+    speaker = toy()
+    first, second, third = (replace(PROMPT, audio=voice(seed)) for seed in range(3))
+    speaker.encode([first, second])
+    again, _ = speaker.encode([first, third])
+    assert torch.equal(again.embeddings_TD, toy().encode([first])[0].embeddings_TD)
+
+
 def test_outputs_hold_speech_tokens_without_the_end(synthesiser: Synthesiser) -> None:
     context = synthesiser.encode([PROMPT])[0]
     group = Group(
@@ -247,6 +258,14 @@ def test_parts_that_do_not_fit_are_refused(saved: Path, field: str, value: objec
     description = json.loads((saved / "speechrl.json").read_text())
     (saved / "speechrl.json").write_text(json.dumps(description | {field: value}))
     with pytest.raises(ModelError, match=complaint):
+        load_model(str(saved))
+
+
+def test_a_vocabulary_that_is_not_the_codes_and_the_end_is_refused(saved: Path) -> None:
+    model = load_model(str(saved))
+    model.language_model.causal_lm.resize_token_embeddings(END + 1 + 24)
+    model.save(saved)
+    with pytest.raises(ModelError, match=f"predicts {END + 25} tokens, .* {END} codes"):
         load_model(str(saved))
 
 
