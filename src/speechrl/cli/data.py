@@ -31,9 +31,10 @@ def import_command(
     json: Annotated[bool, typer.Option("--json", help='Print {"manifest", "rows"}.')] = False,
 ) -> None:
     """Turn any manifest that speechrl reads into one lhotse CutSet with absolute audio paths."""
+    from speechrl.config.load import resolve_path
     from speechrl.data.manifests import import_manifest
 
-    rows = import_manifest(source, manifest, language)
+    rows = import_manifest(resolve_path(str(source)), manifest, language)
     if json:
         print_json({"manifest": manifest, "rows": rows})
     else:
@@ -62,10 +63,11 @@ def check_command(
     json: Annotated[bool, typer.Option("--json", help='Print {"ok", "rows", "good", "bad", ...}.')] = False,
 ) -> None:
     """Read every row and every sample, and say what would spoil a run; ends with 3 when a row is bad."""
+    from speechrl.config.load import resolve_path
     from speechrl.data.checks import Limits, check_manifest
 
     limits = Limits(allow_empty_text, min_duration_s=min_duration, max_duration_s=max_duration)
-    report = check_manifest(manifest, limits, language, _loaded(model) if model else None)
+    report = check_manifest(resolve_path(str(manifest)), limits, language, _loaded(model) if model else None)
     if good is not None:
         report.write_good(good)
     if bad is not None:

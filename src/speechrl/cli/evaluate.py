@@ -115,6 +115,7 @@ def _keeper(output: Path) -> Keep:
 
     def keep(name: str, row: SpokenRow, spoken: Output) -> None:
         path = audio_name(f"{row.id}/{row.seed}", folder=f"audio/{name}")
+        (output / path).unlink(missing_ok=True)  # of another model that was evaluated into this folder
         keep_audio(output, path, spoken.waveform, spoken.sample_rate_hz)
 
     return keep

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +10,7 @@ import typer
 
 from speechrl.cli.output import print_plain
 from speechrl.cli.train import finish, run_watched
+from speechrl.errors import ConfigError
 
 CONFIG = "package:configs/{task}/quickstart.yaml"
 
@@ -58,10 +60,21 @@ def _run(task: str, output: Path | None, steps: int | None, seed: int | None, th
     chosen = {"train.steps": steps, "seed": seed, "train.threads": threads}
     overrides = [f"{key}={value}" for key, value in chosen.items() if value is not None]
     run_dir = output or _unused(Path(load_config(name).output))
-    overrides.append(f"output={run_dir}")
+    overrides.append(f"output={_as_yaml(str(run_dir))}")
     config = load_config(name, overrides)
     print_plain(f"Training {config.model.path} for {config.train.steps} steps; everything goes to {run_dir}/")
     finish(run_watched(config), [name, *overrides], quiet=False)
+
+
+def _as_yaml(text: str) -> str:
+    """A text as an override takes it: in quotes where YAML would read something else, such as the number 2026."""
+    from speechrl.config.yaml_reader import parse_yaml
+
+    try:
+        same = parse_yaml(text, source="--output") == text
+    except ConfigError:
+        same = False
+    return text if same else json.dumps(text)
 
 
 def _unused(wanted: Path) -> Path:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import gzip
 import json
 from collections import Counter
 from dataclasses import asdict, dataclass
@@ -88,7 +90,7 @@ class CheckReport:
 
     def write_good(self, path: str | Path) -> None:
         """Write the rows that can be used: a CutSet stays one, everything else becomes plain JSONL."""
-        _write_lines(path, [dict(row.cut) if row.cut is not None else _plain(row) for row in self.good])
+        _write_lines(path, [_plain(row) if row.cut is None else _with_language(row) for row in self.good])
 
     def write_bad(self, path: str | Path) -> None:
         """Write the other rows' numbers, ids, fields, reasons and mends as JSONL."""
@@ -218,7 +220,18 @@ def _plain(row: Row) -> dict[str, Any]:
     return item
 
 
+def _with_language(row: Row) -> dict[str, Any]:
+    """The cut of a row, whose supervisions that name no language get the row's."""
+    assert row.cut is not None
+    cut = copy.deepcopy(dict(row.cut))
+    for part in (cut, *(track["cut"] for track in cut.get("tracks") or ())):
+        for said in part.get("supervisions") or ():
+            said["language"] = said.get("language") or row.language
+    return cut
+
+
 def _write_lines(path: str | Path, rows: list[dict[str, Any]]) -> None:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+    lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
+    path.write_bytes(gzip.compress(lines) if path.suffix == ".gz" else lines)

@@ -27,10 +27,10 @@ from lhotse import CutSet
 from speechrl.config.load import resolve_path
 from speechrl.data.augment import add_noise, babble_of, change_gain, make_noise, telephone_band
 from speechrl.data.distort import (
-    BABBLE_VOICES,
     SNR_RANGE_DB,
     at_speeds,
     in_babble,
+    other_voices,
     repeated,
     with_pauses,
 )
@@ -85,12 +85,32 @@ def read_sets(names: Sequence[str | Path], seed: int = 0, language: str = "en") 
     Raises:
         DataError: As in `read_set`, or two sets share an id.
     """
+    refuse_repeated(names)
     cuts = [(cut, name) for name in names for cut in read_set(name, seed, language)]
     owner: dict[str, str | Path] = {}
     for cut, name in cuts:
         if owner.setdefault(cut.id, name) != name:
-            raise DataError(f"{name}: id {cut.id!r} is also in {owner[cut.id]}; make ids unique")
+            raise DataError(shared_id(cut.id, name, owner[cut.id]))
     return CutSet.from_cuts(cut for cut, _ in cuts)
+
+
+def refuse_repeated(names: Sequence[str | Path]) -> None:
+    """See that no manifest is named twice.
+
+    Raises:
+        DataError: One is.
+    """
+    for place, name in enumerate(names):
+        if name in names[:place]:
+            raise DataError(
+                f"{name} is named twice; name it once, or derive another set from it (#KIND@SEED)"
+            )
+
+
+def shared_id(name: str, manifest: str | Path, other: str | Path) -> str:
+    """What to say of an id that two sets have."""
+    derived = "; a set with a seed of its own (#KIND@7) has other ids" if "#" in str(manifest) else ""
+    return f"{manifest}: id {name!r} is also in {other}; make ids unique{derived}"
 
 
 def join_long(cuts: CutSet, seed: int = 0) -> CutSet:
@@ -138,10 +158,8 @@ def in_noise(cuts: CutSet, seed: int = 0) -> CutSet:
         audio_S = audio_of(prompt)
         kind = str(rng.choice(["babble", "pink", "hum"]))
         if kind == "babble":
-            others = [prompts[i] for i in rng.permutation(len(prompts))[: BABBLE_VOICES + 1]]
-            noise_S = babble_of(
-                [audio_of(p) for p in others if p is not prompt][:BABBLE_VOICES], len(audio_S)
-            )
+            others = other_voices(prompt, prompts, rng)
+            noise_S = babble_of([audio_of(other) for other in others], len(audio_S))
         else:
             noise_S = make_noise(kind, len(audio_S), SAMPLE_RATE_HZ, rng)
         snr_db = float(rng.uniform(*SNR_RANGE_DB))

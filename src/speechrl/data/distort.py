@@ -11,9 +11,14 @@ from lhotse import CutSet
 from speechrl.data.augment import add_noise, babble_of, change_gain, make_noise, quietest_sample
 from speechrl.data.memory import SAMPLE_RATE_HZ, audio_of, cut_in_memory
 from speechrl.data.prompts import to_prompt
+from speechrl.text.normalise import is_by_character, tokens
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
+
+    from speechrl.types import Prompt
 
 BABBLE_VOICES = 4
 SNR_RANGE_DB = (0.0, 10.0)
@@ -27,14 +32,19 @@ TIMES_RANGE = (2, 4)
 REPEAT_PAUSE_S = (0.1, 0.5)
 
 
+def other_voices(prompt: Prompt, prompts: Sequence[Prompt], rng: np.random.Generator) -> list[Prompt]:
+    """Up to `BABBLE_VOICES` others, drawn for the babble behind a prompt."""
+    drawn = [prompts[i] for i in rng.permutation(len(prompts))[: BABBLE_VOICES + 1]]
+    return [other for other in drawn if other is not prompt][:BABBLE_VOICES]
+
+
 def in_babble(cuts: CutSet, seed: int = 0) -> CutSet:
     """Put every item under the babble of up to four others, at a ratio drawn from 0 to 10 dB."""
     rng = np.random.default_rng(seed)
     prompts = [to_prompt(cut, SAMPLE_RATE_HZ) for cut in cuts]
     out = []
     for prompt in prompts:
-        drawn = [prompts[i] for i in rng.permutation(len(prompts))[: BABBLE_VOICES + 1]]
-        others = [other for other in drawn if other is not prompt][:BABBLE_VOICES]
+        others = other_voices(prompt, prompts, rng)
         snr_db = float(rng.uniform(*SNR_RANGE_DB))
         audio_S = audio_of(prompt)
         mixed_S = add_noise(audio_S, babble_of([audio_of(other) for other in others], len(audio_S)), snr_db)
@@ -72,7 +82,10 @@ def with_pauses(cuts: CutSet, seed: int = 0) -> CutSet:
         prompt = to_prompt(cut, SAMPLE_RATE_HZ)
         audio_S = audio_of(prompt)
         before, after = rng.random(2) < PAUSE_SHARE
-        one_word = len(prompt.text.split()) < 2
+        split = (
+            tokens(prompt.text, prompt.language) if is_by_character(prompt.language) else prompt.text.split()
+        )
+        one_word = len(split) < 2
         places = [0] if before or one_word else []
         places += [] if one_word else [quietest_sample(audio_S, SAMPLE_RATE_HZ)]
         places += [len(audio_S)] if after else []

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from lhotse.cut import Cut
 
+UNNAMED = "unnamed"
+"""Mark of items whose manifest gave no id, in the `custom` of their supervision."""
 DURATION_TOLERANCE_S = 0.05
 """How far a stated end may lie behind the end of the file; such a cut is shortened."""
 
@@ -113,6 +115,8 @@ def to_cut(row: Row) -> Cut | Problem:
     custom: dict[str, Any] = {"keywords": list(row.keywords)}
     if row.licence:
         custom["licence"] = row.licence
+    if not row.named:
+        custom[UNNAMED] = True
     said = SupervisionSegment(row.id, recording.id, 0.0, duration_s, 0, row.text, row.language, custom=custom)
     return MonoCut(row.id, row.start_s, duration_s, 0, supervisions=[said], recording=recording)
 

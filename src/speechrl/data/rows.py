@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from speechrl.errors import DataError
-from speechrl.text.normalise import check_language
+from speechrl.text.normalise import check_language, plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -53,6 +53,7 @@ class Row:
         keywords: Words or phrases that matter most.
         start_s: Where the item begins in the file.
         duration_s: Length, or None for "to the end of the file".
+        named: Whether the id is the manifest's own.
         licence: What it may be used under, if the row says so.
         cut: The item of a CutSet, as a dictionary with absolute paths.
     """
@@ -67,6 +68,7 @@ class Row:
     duration_s: float | None = None
     licence: str = ""
     cut: Mapping[str, Any] | None = None
+    named: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +152,10 @@ def read_rows(path: str | Path, language: str = "en", *, labelled: bool = True) 
         )
     seen: dict[str, int] = {}
     for row in rows:
-        if isinstance(row, Row) and (first := seen.setdefault(row.id, row.number)) != row.number:
+        if isinstance(row, Row) and row.text.strip() and not plain(row.text):
+            mend = 'write what is said, or "" where nobody speaks'
+            yield Problem(row.number, row.id, "text", f"no word in {row.text[:40]!r}", mend)
+        elif isinstance(row, Row) and (first := seen.setdefault(row.id, row.number)) != row.number:
             yield Problem(
                 row.number, row.id, "id", f"already used in row {first}", "give each row its own id"
             )
@@ -171,9 +176,11 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def _object(line: str) -> dict[str, Any] | None:
+    """A row, or None where a line holds none, or what cannot be written again (half of a surrogate pair)."""
     try:
         value = json.loads(line)
-    except json.JSONDecodeError:
+        json.dumps(value, ensure_ascii=False).encode()
+    except (json.JSONDecodeError, RecursionError, UnicodeEncodeError):
         return None
     return value if isinstance(value, dict) else None
 
@@ -199,7 +206,9 @@ def _nemo(path: Path, number: int, item: Mapping[str, Any], language: str) -> Ro
 def _from_item(
     path: Path, number: int, item: Mapping[str, Any], language: str, names: Mapping[str, str]
 ) -> Row | Problem:
-    name = str(item.get("id") or f"{path.name.split('.')[0]}-{number:06d}")
+    given = item.get("id")
+    named = given is not None and given != ""
+    name = str(given) if named else f"{path.name.split('.')[0]}-{number:06d}"
     audio, text = item.get(names["audio"]), item.get("text")
     spoken = item.get(names["language"], language)
     keywords = item.get("keywords", [])
@@ -235,6 +244,7 @@ def _from_item(
         float(times.get(names["start"], 0.0)),
         float(times["duration"]) if "duration" in times else None,
         licence,
+        named=named,
     )
 
 
@@ -321,12 +331,18 @@ def _absolute(value: Any, folder: Path) -> Any:
 
 
 def _kaldi(folder: Path, language: str) -> Iterator[Row | Problem]:
-    recordings = _table(folder / "wav.scp")
-    texts = _table(folder / "text")
+    repeated: list[Problem] = []
+    recordings = _table(folder / "wav.scp", repeated)
+    texts = _table(folder / "text", repeated)
     if (folder / "segments").is_file():
-        spans = {name: value.split() for name, (_, value) in _table(folder / "segments").items()}
+        table = _table(folder / "segments", repeated)
+        spans = {name: value.split() for name, (_, value) in table.items()}
     else:
         spans = {name: [name] for name in recordings}
+    yield from repeated
+    for name, (line, _) in texts.items():
+        if name not in spans:
+            yield Problem(line, name, "text", "a transcript without a recording", "add it, or drop the line")
     for number, (name, span) in enumerate(spans.items(), 1):
         line, source = recordings.get(span[0] if span else "", (number, ""))
         if source.endswith("|") or source.startswith("|"):
@@ -351,9 +367,16 @@ def _seconds(value: str) -> bool:
         return False
 
 
-def _table(path: Path) -> dict[str, tuple[int, str]]:
-    """Kaldi's `key value ...` lines as {key: (line, value)}."""
+def _table(path: Path, repeated: list[Problem]) -> dict[str, tuple[int, str]]:
+    """Kaldi's `key value ...` lines as {key: (line, value)}; keys that come again are added to `repeated`."""
     if not path.is_file():
         raise DataError(f"{path} does not exist: a Kaldi folder has wav.scp and text")
-    parts = ((number, line.split(maxsplit=1)) for number, line in _lines(path) if line.strip())
-    return {key: (number, value[0].strip() if value else "") for number, (key, *value) in parts}
+    found: dict[str, tuple[int, str]] = {}
+    for number, line in _lines(path):
+        key, *value = line.split(maxsplit=1) or [""]
+        if key in found:
+            reason = f"already used in line {found[key][0]} of {path.name}"
+            repeated.append(Problem(number, key, path.name, reason, "give each line its own id"))
+        elif key:
+            found[key] = number, value[0].strip() if value else ""
+    return found

@@ -49,25 +49,42 @@ class KeywordCounts:
         return _share(2 * self.hits, 2 * self.hits + self.misses + self.false_alarms)
 
 
+class PhraseIndex:
+    """Phrases of one language by their first word: only those few can occur in a text that has it."""
+
+    def __init__(self, language: str) -> None:
+        self._language = language
+        self._by_first_word: defaultdict[str, set[str]] = defaultdict(set)
+
+    def add(self, phrases: Iterable[str]) -> None:
+        """Phrases to look for from now on."""
+        for phrase in phrases:
+            for words in _forms(phrase, self._language):
+                self._by_first_word[words[0]].add(phrase)
+
+    def candidates(self, *texts: str) -> set[str]:
+        """The phrases that may occur in any of the texts."""
+        words = {word for text in texts for form in _forms(text, self._language) for word in form}
+        return {
+            phrase for word in words if word in self._by_first_word for phrase in self._by_first_word[word]
+        }
+
+
 class KeywordSpotter:
     """Finds the keywords of a set in any of its texts."""
 
     def __init__(self, prompts: Iterable[Prompt]) -> None:
-        # Phrases by language and first word: only these few can occur in a text with that word.
-        self._phrases: dict[str, defaultdict[str, set[str]]] = {}
+        self._phrases: dict[str, PhraseIndex] = {}
         for prompt in prompts:
-            known = self._phrases.setdefault(prompt.language, defaultdict(set))
-            for keyword in prompt.keywords:
-                for words in _forms(keyword, prompt.language):
-                    known[words[0]].add(keyword)
+            if prompt.language not in self._phrases:
+                self._phrases[prompt.language] = PhraseIndex(prompt.language)
+            self._phrases[prompt.language].add(prompt.keywords)
 
     def count(self, reference: str, hypothesis: str, language: str) -> KeywordCounts:
         """Compare how often each keyword of the set occurs in both texts."""
-        known = self._phrases.get(language)
-        if not known:
+        if language not in self._phrases:
             return KeywordCounts()
-        words = {word for text in (reference, hypothesis) for form in _forms(text, language) for word in form}
-        candidates = sorted({phrase for word in words if word in known for phrase in known[word]})
+        candidates = sorted(self._phrases[language].candidates(reference, hypothesis))
         hits, said, wanted = keyword_counts(reference, hypothesis, candidates, language)
         return KeywordCounts(hits, wanted - hits, said - hits)
 

@@ -7,6 +7,7 @@ A set is a manifest, or one derived from it and spelt with an ending, as in `pac
 from __future__ import annotations
 
 import re
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from speechrl.data.derive import read_set
@@ -36,15 +37,16 @@ def load_sets(
         ConfigError: A name cannot be a file name (rows go to `evaluation/before/NAME.jsonl`).
         DataError: A manifest cannot be read, has no utterances, or has one id twice (pairing is by id).
     """
-    return {name: _load(name, path, task)[:limit] for name, path in sets.items()}
+    return {name: _load(name, path, task, limit) for name, path in sets.items()}
 
 
-def _load(name: str, path: str, task: Task) -> list[Prompt]:
+def _load(name: str, path: str, task: Task, limit: int | None) -> list[Prompt]:
     if not re.fullmatch(r"[\w][\w.+-]*", name):
         raise ConfigError(
             f"evaluation.sets: {name!r} cannot name a set; use letters, digits, `_`, `-`, `.` and `+`."
         )
-    prompts = [to_prompt(cut, task=task) for cut in read_set(path, DERIVE_SEED)]
+    # Cut before any audio is read.
+    prompts = [to_prompt(cut, task=task) for cut in islice(read_set(path, DERIVE_SEED), limit)]
     if not prompts:
         raise DataError(
             f"{path}: evaluation set {name!r} has no utterances. Give another manifest, or remove the set."

@@ -57,12 +57,7 @@ def write_report(run_dir: Path) -> Path:
         )
     rows = read_rows(run_dir / "metrics.jsonl")
     config_text = (run_dir / "config.yaml").read_text(encoding="utf-8")
-    try:
-        config = yaml.safe_load(config_text)
-    except yaml.YAMLError as error:
-        raise DataError(
-            f"{run_dir / 'config.yaml'}: not YAML ({error}). Restore it from the run's configuration."
-        ) from error
+    config = _config(config_text, run_dir)
     evaluation = _json(run_dir / "evaluation.json")
     found = verdict.verdicts(evaluation)
     shelf = listening.AudioShelf(run_dir)
@@ -98,6 +93,23 @@ def write_report(run_dir: Path) -> Path:
     )
     write_atomically(run_dir / "report.html", page)
     return run_dir / "report.html"
+
+
+def _config(text: str, run_dir: Path) -> dict[str, Any]:
+    """The configuration of the run, as far as the page reads it."""
+    place, mend = run_dir / "config.yaml", "Restore it from the run's configuration."
+    try:
+        config = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise DataError(f"{place}: not YAML ({error}). {mend}") from error
+    sections = ("data", "rollout", "algorithm", "train")
+    if (
+        not isinstance(config, dict)
+        or "task" not in config
+        or not all(isinstance(config.get(section), dict) for section in sections)
+    ):
+        raise DataError(f"{place}: no configuration of a run: it lacks task, {', '.join(sections)}. {mend}")
+    return config
 
 
 def _environment() -> Environment:

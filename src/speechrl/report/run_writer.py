@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from speechrl.report.sounds import Render
     from speechrl.types import Output, Prompt, Score
 
-TIMELINE_EVERY_S = 5.0
-"""The timeline is a whole file, so it is not rewritten at every quick step."""
+TIMELINE_EVERY_S, TIMELINE_SHARE = 5.0, 0.01
+"""The timeline is a whole file: it is rewritten so seldom, and takes no more than this share of the time."""
 HEARD_SAMPLES = 4
 """Recordings of a kept step that go to TensorBoard; a synthesiser's best and worst rollouts all do."""
 
@@ -86,7 +86,7 @@ class RunWriter:
         if self._config.wandb_project is not None:
             self._writers.append(WandbWriter(run_dir, self._config.wandb_project, resolved))
         self._rows = read_rows(metrics_path)
-        self._timeline_at_s = 0.0
+        self._timeline_due_s = 0.0
 
     def log(
         self,
@@ -115,7 +115,7 @@ class RunWriter:
             self._rows.append(dict(row))
             if step == 1 or step % self._config.samples_every == 0 or step == self._steps:
                 self._keep_samples(step, prompts, outputs, scores, advantages)
-            if time.monotonic() - self._timeline_at_s > TIMELINE_EVERY_S:
+            if time.monotonic() > self._timeline_due_s:
                 self._write_timeline()
         except OSError as error:
             raise TrainingError(
@@ -172,8 +172,10 @@ class RunWriter:
                     writer.audio(tag, waveform, rate_hz, step)
 
     def _write_timeline(self) -> None:
+        began = time.monotonic()
         write_json(self.run_dir / "timeline.json", timeline(self._rows))
-        self._timeline_at_s = time.monotonic()
+        now = time.monotonic()
+        self._timeline_due_s = now + max(TIMELINE_EVERY_S, (now - began) / TIMELINE_SHARE)
 
     def _describe(self, resume_step: int | None) -> None:
         """Write `environment.json`; a resumed run keeps the description of its earlier sessions."""

@@ -23,7 +23,7 @@ from speechrl.rewards.verdict import describe_exception
 from speechrl.types import Score, ScoreStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from speechrl.config.schema import RewardConfig, RewardsConfig
     from speechrl.models.base import SpeechModel
@@ -155,7 +155,8 @@ class RewardMixer:
         ]
         remaining = iter(judged)
         scores = [self._score_group([next(remaining) for _ in group]) for group in outputs]
-        self._stop_if_too_many_failed([score for group in scores for score in group])
+        flat_scores = [score for group in scores for score in group]
+        stop_if_too_many_failed(failures(flat_scores), len(flat_scores), self._max_failed_share)
         return scores
 
     def close(self) -> None:
@@ -232,16 +233,31 @@ class RewardMixer:
             totals.append(weighted_sum([value for _, value in counted], [term.weight for term, _ in counted]))
         return totals
 
-    def _stop_if_too_many_failed(self, scores: Sequence[Score]) -> None:
-        reasons = Counter(score.reason for score in scores if score.status is ScoreStatus.FAILED)
-        failures = reasons.total()
-        if not failures or failures / len(scores) <= self._max_failed_share:
-            return
-        listed = "\n".join(f"  {times} x {reason}" for reason, times in reasons.most_common(5))
-        raise RewardError(
-            f"{failures} of {len(scores)} scores could not be computed, more than rewards.max_failed_share "
-            f"({self._max_failed_share:g}) allows:\n{listed}\nMend the reward, or give it more time (timeout_s)"
-        )
+
+def failures(scores: Iterable[Score]) -> Counter[str]:
+    """How many scores failed, by reason."""
+    return Counter(score.reason for score in scores if score.status is ScoreStatus.FAILED)
+
+
+def stop_if_too_many_failed(reasons: Counter[str], scores: int, max_failed_share: float) -> None:
+    """See that what failed is no more than may fail.
+
+    Args:
+        reasons: See `failures`.
+        scores: How many there are, failed ones too.
+        max_failed_share: Of them that may fail.
+
+    Raises:
+        RewardError: More failed.
+    """
+    failed_scores = reasons.total()
+    if not failed_scores or failed_scores / scores <= max_failed_share:
+        return
+    listed = "\n".join(f"  {times} x {reason}" for reason, times in reasons.most_common(5))
+    raise RewardError(
+        f"{failed_scores} of {scores} scores could not be computed, more than rewards.max_failed_share "
+        f"({max_failed_share:g}) allows:\n{listed}\nMend the reward, or give it more time (timeout_s)"
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import regex
@@ -10,7 +11,7 @@ import regex
 from speechrl.types import Ending, Group, Rollout
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     import torch
     from torch import Tensor
@@ -30,6 +31,27 @@ def spoken_form(text: str) -> str:
     """
     folded = unicodedata.normalize("NFKC", text.translate(_APOSTROPHES)).casefold()
     return " ".join(_WORD.findall(folded))
+
+
+def unwritable(
+    texts: Iterable[str], tokenize: Callable[[str], list[int]], unknown_token_id: int | None
+) -> tuple[int, list[str]]:
+    """How many references hold what a vocabulary has no tokens for, and the words with it, most frequent first.
+
+    Supervised training would teach the model to write the unknown token there.
+
+    Args:
+        texts: The references.
+        tokenize: As of `TeacherRollouts`.
+        unknown_token_id: Of the vocabulary; None where everything can be written.
+    """
+    count, words = 0, Counter[str]()
+    for text in texts if unknown_token_id is not None else ():
+        spoken = spoken_form(text)
+        if unknown_token_id in tokenize(spoken):
+            count += 1
+            words.update(word for word in spoken.split() if unknown_token_id in tokenize(word))
+    return count, [word for word, _ in words.most_common()]
 
 
 class TeacherRollouts:

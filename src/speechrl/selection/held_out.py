@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from speechrl.data.derive import read_set
+from speechrl.data.manifests import UNNAMED
 from speechrl.data.prompts import to_prompt, without_audio
 from speechrl.selection.pool import audio_digest
 from speechrl.text.overlap import HeldOutTexts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from lhotse.cut import Cut
 
     from speechrl.selection.utterances import Utterance
     from speechrl.types import Task
@@ -35,7 +38,8 @@ class HeldOut:
         for cut in (cut for name in manifests for cut in read_set(name)):
             # One after the other: a test set may be hours long.
             prompt = without_audio(cut, task) if task == "tts" else to_prompt(cut)
-            self._ids.add(prompt.id)
+            if _has_own_id(cut):
+                self._ids.add(prompt.id)
             if prompt.audio is not None:
                 self._sounds.add(audio_digest(prompt.audio))
             texts.append((prompt.text, prompt.language))
@@ -51,3 +55,9 @@ class HeldOut:
         if any(self._texts.find(text, one.language) for text in sorted(texts)):
             return "held_out_text"
         return None
+
+
+def _has_own_id(cut: Cut) -> bool:
+    """Whether its manifest gave the id; one that was made up, of a row or of a derived item, says nothing."""
+    custom: dict[str, Any] = next((said.custom for said in cut.supervisions if said.custom), {})
+    return not custom.get(UNNAMED) and "made" not in custom

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from speechrl.errors import DataError
+from speechrl.evaluate.keywords import PhraseIndex
 from speechrl.rewards.asr import keyword_counts
 from speechrl.text.keyword_extraction import KeywordExtractor
 from speechrl.text.normalise import plain
@@ -32,13 +33,20 @@ def find_keywords(
         DataError: The list cannot be read.
     """
     given = read_list(Path(config.given).expanduser()) if config.given else []
+    indices: dict[str, PhraseIndex] = {}
+    for language in {language for _, language in references.values()}:
+        indices[language] = PhraseIndex(language)
+        indices[language].add(given)
     texts = [(text, language) for text, language in references.values() if text]
     extractor = KeywordExtractor(texts, config.extract, config.rare_share, config.most)
     found = {}
     for key, (text, language) in references.items():
         words: list[str] = list(named.get(key, ())) if config.manifest else []
         if text:
-            words += [word for word in given if keyword_counts(text, "", [word], language)[2]]
+            near = indices[language].candidates(text)
+            words += [
+                word for word in given if word in near and keyword_counts(text, "", [word], language)[2]
+            ]
             words += extractor.extract(text, language)
         first: dict[str, str] = {}
         for word in words:

@@ -43,7 +43,7 @@ def write_subset(path: Path, chosen: Sequence[Utterance], items: Mapping[str, It
     lines = []
     for one in chosen:
         item = items[one.key]
-        cut = _annotated(_on_disk(item.cut, sounds), one, item)
+        cut = _annotated(_on_disk(item, sounds), one, item)
         lines.append(json.dumps(cut.to_dict(), ensure_ascii=False) + "\n")
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, "".join(lines))
@@ -90,13 +90,15 @@ def _bare(cut: Any, supervisions: list[SupervisionSegment]) -> Any:
     return fastcopy(cut, supervisions=supervisions) if hasattr(cut, "recording") else cut
 
 
-def _on_disk(cut: Cut, sounds: Path) -> Cut:
-    """The cut itself, or one over a file with its sound."""
+def _on_disk(item: Item, sounds: Path) -> Cut:
+    """The cut itself, or one over a file with its sound, whose name tells what is in it: a pool may change."""
+    cut = item.cut
     parts = [track.cut for track in cut.tracks] if isinstance(cut, MixedCut) else [cut]
     recordings = [part.recording for part in parts if getattr(part, "recording", None) is not None]
     if all(source.type == "file" for recording in recordings for source in recording.sources):
         return cut
-    path = (sounds / (re.sub(r"[^\w.+@-]+", "_", cut.id) + ".flac")).resolve()
+    readable = re.sub(r"[^\w.+@-]+", "_", cut.id)
+    path = (sounds / f"{readable}-{item.key[:12]}.flac").resolve()
     if not path.is_file():
         sounds.mkdir(parents=True, exist_ok=True)
         writing = path.with_name(f".{path.name}")

@@ -12,7 +12,7 @@ import numpy as np
 from lhotse.cut import MixedCut
 
 from speechrl.config.load import resolve_path
-from speechrl.data.derive import read_set
+from speechrl.data.derive import read_set, refuse_repeated, shared_id
 from speechrl.data.licences import (
     UNKNOWN,
     licence_beside,
@@ -66,19 +66,17 @@ class Item:
     @property
     def text(self) -> str:
         """What the manifest says is spoken; the texts of several supervisions are joined."""
-        said = sorted(self.cut.supervisions, key=lambda supervision: float(supervision.start))
-        return " ".join(supervision.text for supervision in said if supervision.text)
+        return without_audio(self.cut).text
 
     @property
     def language(self) -> str:
         """Its ISO 639-1 code."""
-        return next((said.language for said in self.cut.supervisions if said.language), "en")
+        return without_audio(self.cut).language
 
     @property
     def keywords(self) -> tuple[str, ...]:
         """Those that the manifest names."""
-        lists = [(said.custom or {}).get("keywords") or [] for said in self.cut.supervisions]
-        return tuple(dict.fromkeys(word for words in lists for word in words))
+        return without_audio(self.cut).keywords
 
 
 def read_pool(manifests: Sequence[str], *, labelled: bool = True, task: Task = "asr") -> list[Item]:
@@ -90,8 +88,9 @@ def read_pool(manifests: Sequence[str], *, labelled: bool = True, task: Task = "
         task: Whether the audio is what is said, or the voice to say the text with.
 
     Raises:
-        DataError: A manifest cannot be used, or an id is in two of them.
+        DataError: A manifest cannot be used or is named twice, or an id is in two of them.
     """
+    refuse_repeated(manifests)
     items: list[Item] = []
     owner: dict[str, str] = {}
     # Sets that are derived from one manifest share its licences.
@@ -103,7 +102,7 @@ def read_pool(manifests: Sequence[str], *, labelled: bool = True, task: Task = "
             licences[source] = licences_of(read_set(source, labelled=labelled), fallback.name)
         for cut in read_set(name, labelled=labelled):
             if owner.setdefault(cut.id, name) != name:
-                raise DataError(f"{name}: id {cut.id!r} is also in {owner[cut.id]}; make ids unique")
+                raise DataError(shared_id(cut.id, name, owner[cut.id]))
             items.append(
                 Item(cut, name, _licence_of(cut, name, licences.get(source, {})) or fallback, _key(cut, task))
             )

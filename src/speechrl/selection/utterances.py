@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections import Counter
 from dataclasses import dataclass, replace
 from itertools import combinations
 from statistics import fmean, stdev
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from speechrl.data.prompts import to_prompt
 from speechrl.rewards.asr import asr_metrics
+from speechrl.rewards.base import failures, stop_if_too_many_failed
 from speechrl.selection.verdicts import find_verdict, mutual_error_rate
 from speechrl.text.alignment import align_texts
 from speechrl.text.hard import hardness
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
     from speechrl.text.normalise import Unit
 
 ERRORS = ("substitutions", "deletions", "insertions")
+ENOUGH_TO_TELL = 200
+"""Scores after which a share of failed ones says something: fewer may all be of one odd utterance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,20 +130,28 @@ def describe(
         opinions: What judges made of it, by key.
         agreed: What they agree on, by key.
         keywords: By key.
-        rewards: What samples earn; where one hears the prompt, audio is read, an utterance at a time.
+        rewards: What samples earn, a mixer that lets any share fail; where one hears the prompt, audio is read, an
+            utterance at a time.
         config: Thresholds and bands.
         speaker: Makes the samples of a synthesiser again; None for a recogniser.
         progress: Is told of every text that was spoken again and scored.
 
     Raises:
         DataError: Audio cannot be loaded.
-        RewardError: Too many rewards could not be computed.
+        RewardError: Too many rewards could not be computed: of the whole pool, or of its first `ENOUGH_TO_TELL`.
     """
-    found = []
+    found: list[Utterance] = []
+    failed, scored = Counter[str](), 0
     for number, item in enumerate(items, 1):
         key = item.key
+        reference = find_reference(item, agreed[key], config)
+        scores = _score(item, heard[key], reference, keywords[key], rewards, speaker)
+        failed.update(failures(scores))
+        scored += len(scores)
+        if scored >= ENOUGH_TO_TELL or number == len(items):
+            stop_if_too_many_failed(failed, scored, config.rewards.max_failed_share)
         found.append(
-            _describe(item, heard[key], opinions[key], agreed[key], keywords[key], rewards, config, speaker)
+            _describe(item, heard[key], opinions[key], agreed[key], scores, keywords[key], config, speaker)
         )
         if speaker and progress:
             progress("score", number, len(items))
@@ -158,8 +170,8 @@ def _describe(
     heard: Heard,
     opinions: Mapping[str, str],
     consensus: Consensus | None,
+    scores: Sequence[Score],
     keywords: tuple[str, ...],
-    rewards: RewardMixer,
     config: SelectionConfig,
     speaker: Speaker | None,
 ) -> Utterance:
@@ -168,7 +180,6 @@ def _describe(
     verdict = find_verdict(heard.hypothesis, label, opinions, consensus, language, config.judges.differ)
     agreed = consensus.text if consensus else None
     reference = find_reference(item, consensus, config)
-    scores = _score(item, heard, reference, keywords, rewards, speaker)
     good = [
         (score, text)
         for score, text in zip(scores, heard.samples, strict=False)

@@ -46,6 +46,7 @@ _LANGUAGE = regex.compile(r"[a-z]{2,3}(?:-[a-z0-9]+)*")
 _PUNCTUATION = regex.compile(r"[\p{P}\p{S}]+")
 # The two joiners change what a word is in Persian and in Indic scripts; other format characters are invisible.
 _INVISIBLE = regex.compile(r"[\p{Cf}--[\u200c\u200d]]+", regex.VERSION1)
+_TURKISH_CAPITALS = str.maketrans("\u0130I", "i\u0131")
 _EASY_MARKS = str.maketrans(dict.fromkeys("\u2018\u2019\u02bc\uff07`", "'") | dict.fromkeys("[](){}<>", " "))
 
 
@@ -98,7 +99,8 @@ def normalise(text: str, language: str = "en") -> str:
     """
     tag = _tag(language)
     primary = tag.partition("-")[0]
-    fallback = plain(text)
+    # Their dotted and dotless i are two letters; Unicode's case folding knows only English.
+    fallback = plain(text.translate(_TURKISH_CAPITALS) if primary in ("tr", "az") else text)
     if not fallback:
         return ""
     if primary == "en":

@@ -13,6 +13,7 @@ from speechrl.data.curriculum import Curriculum, known_difficulties
 from speechrl.data.derive import read_sets
 from speechrl.data.fit import refuse_unfit, unfit_cuts, unfit_prompts
 from speechrl.data.overlap import shared_rows
+from speechrl.data.prompts import without_audio
 from speechrl.data.stream import PromptStream, within_duration
 from speechrl.errors import ConfigError
 from speechrl.evaluate.sets import load_sets
@@ -24,7 +25,7 @@ from speechrl.models.load import load_model
 from speechrl.report.run_writer import RunWriter
 from speechrl.rewards.base import RewardMixer
 from speechrl.rollout.base import SamplingParams
-from speechrl.rollout.teacher import TeacherRollouts
+from speechrl.rollout.teacher import TeacherRollouts, unwritable
 from speechrl.rollout.torch_engine import TorchEngine
 from speechrl.train.checkpoint import Checkpoints
 from speechrl.train.evaluations import Evaluations
@@ -207,6 +208,8 @@ def _open(config: RunConfig, listener: Listener) -> tuple[SpeechModel, StreamSou
         raise ConfigError(f"`task` is {config.task}, but {config.model.path} is a model for {model.task}.")
     unfit = [*unfit_cuts(model, cuts, manifests), *unfit_prompts(model, sets, config.evaluation.sets)]
     refuse_unfit(unfit, config.model.path)
+    if config.algorithm.name == "sft" and config.task == "asr":
+        _tell_unwritable(kept, model, listener)
     for name, shared in shared_rows(kept, sets).items():
         listener.message(
             f"{shared} of {len(sets[name])} rows of evaluation.sets.{name} say what training rows say, word for word: "
@@ -214,6 +217,21 @@ def _open(config: RunConfig, listener: Listener) -> tuple[SpeechModel, StreamSou
             alarm=True,
         )
     return model, source, sets
+
+
+def _tell_unwritable(cuts: CutSet, model: SpeechModel, listener: Listener) -> None:
+    """Say how many references the vocabulary cannot write."""
+    tokenizer, tokenize = getattr(model, "tokenizer", None), getattr(model, "tokenize", None)
+    if tokenizer is None or tokenize is None:
+        return
+    count, words = unwritable((without_audio(cut).text for cut in cuts), tokenize, tokenizer.unk_token_id)
+    if count:
+        listener.message(
+            f"{count} of {len(cuts)} references hold words that the model's vocabulary cannot write "
+            f"({', '.join(words[:5])}): it would learn to write {tokenizer.unk_token} there. Spell them otherwise, or "
+            "drop those rows.",
+            alarm=True,
+        )
 
 
 def _practised(cuts: CutSet, config: RunConfig, listener: Listener) -> CutSet:

@@ -7,6 +7,16 @@ import pytest
 from speechrl.cli import quickstart
 
 
+def test_a_folder_may_be_called_as_a_number(speechrl, tmp_path, monkeypatch) -> None:
+    runs = []
+    monkeypatch.setattr(quickstart, "run_watched", runs.append)
+    monkeypatch.setattr(quickstart, "finish", lambda result, arguments, *, quiet: None)
+    monkeypatch.chdir(tmp_path)
+    for name in ("2026", "a #3", "{x}", "[1"):
+        assert speechrl("quickstart", "asr", "--output", name).code == 0
+    assert [config.output for config in runs] == ["2026", "a #3", "{x}", "[1"]
+
+
 @pytest.mark.parametrize("task", ["asr", "tts"])
 def test_it_trains_what_ships_with_a_few_changes(speechrl, task, tmp_path, monkeypatch) -> None:
     runs, endings = [], []

@@ -136,6 +136,7 @@ def test_missing_file_lists_its_neighbours(good: Path) -> None:
         ("", "expected `key: value` lines"),
         ("- 1", "expected `key: value` lines"),
         ("a: [1", "line 1, column"),
+        ("output: {{ run }}", "line 1, column 10: not valid YAML: a key is no word"),
         ("task: asr\ntask: tts", "line 2, column 1: not valid YAML: the key `task` is given twice"),
     ],
 )
@@ -161,3 +162,10 @@ def test_package_paths() -> None:
 def test_loading_needs_no_torch() -> None:
     code = "import sys, speechrl.config.load; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_what_two_options_together_mean_is_said_as_a_sentence(good: Path) -> None:
+    message = refusal(good, "algorithm.resample_zero_spread=1", "rollout.group_size=1")
+    assert "algorithm.resample_zero_spread: a group of one has no spread" in message
+    assert "must be" not in message
+    assert "Value error" not in message

@@ -133,3 +133,25 @@ def test_clipping_needs_two_neighbours_at_full_scale():
     assert clipped_share(audio_S) == 0
     audio_S[4] = -1.0
     assert clipped_share(audio_S) == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize("length", [0x7FFFF000, 0x7FFFFFFF, 0xFFFFFFFF])
+def test_a_wav_from_a_pipe_does_not_know_its_length(folder, length):
+    sf.write(folder / "piped.wav", speech(), RATE_HZ, subtype="PCM_16")
+    data = (folder / "piped.wav").read_bytes()
+    place = data.index(b"data") + 4
+    (folder / "piped.wav").write_bytes(data[:place] + length.to_bytes(4, "little") + data[place + 4 :])
+    manifest = write_jsonl(folder / "m.jsonl", [{"audio": "piped.wav", "text": "hello"}])
+    assert check_manifest(manifest).ok
+
+
+def test_good_rows_are_read_back_as_they_were_checked(folder):
+    manifest = write_jsonl(folder / "m.jsonl", [{"audio": "good.wav", "text": "hallo"}])
+    import_manifest(manifest, folder / "cuts.jsonl")
+    cut = json.loads((folder / "cuts.jsonl").read_text())
+    del cut["supervisions"][0]["language"]
+    check_manifest(write_jsonl(folder / "bare.jsonl", [cut]), language="de").write_good(
+        folder / "good.jsonl.gz"
+    )
+    (again,) = read_manifest(folder / "good.jsonl.gz")
+    assert again.supervisions[0].language == "de"

@@ -9,6 +9,7 @@ from lhotse import CutSet
 
 from speechrl.data.manifests import import_manifest, read_manifest
 from speechrl.data.prompts import to_prompt
+from speechrl.data.rows import Problem, Row, read_rows
 from speechrl.errors import DataError
 
 RATE_HZ = 16_000
@@ -235,3 +236,30 @@ def test_a_supervision_manifest_is_not_taken_for_plain_rows(folder):
     row = {"id": "a", "recording_id": "a", "start": 0.0, "duration": 1.0, "text": "x"}
     with pytest.raises(DataError, match="unknown kind of manifest"):
         read_manifest(write_jsonl(folder / "supervisions.jsonl", [row]))
+
+
+def test_kaldi_rows_are_lost_by_nobody(folder):
+    (folder / "wav.scp").write_text("u1 wavs/a.wav\nu1 wavs/b.flac\n")
+    (folder / "text").write_text("u1 first\nu1 second\nu3 nobody says this\n")
+    found = list(read_rows(folder))
+    assert [(row.row, row.id, row.field) for row in found if isinstance(row, Problem)] == [
+        (2, "u1", "wav.scp"),
+        (2, "u1", "text"),
+        (3, "u3", "text"),
+    ]
+    assert [row.text for row in found if isinstance(row, Row)] == ["first"]
+
+
+@pytest.mark.parametrize("text", ["\u266a \u2026 \u266a", "..."])
+def test_a_text_without_a_word_is_no_silence(folder, text):
+    with pytest.raises(DataError, match=r"row 1 .*text: no word in"):
+        read_manifest(write_jsonl(folder / "m.jsonl", [{"audio": "wavs/a.wav", "text": text}]))
+
+
+def test_what_cannot_be_read_or_written_again_is_a_bad_row(folder):
+    good = json.dumps({"id": 0, "audio": "wavs/a.wav", "text": "x"})
+    lines = [good, "[" * 100_000, '{"audio": "wavs/a.wav", "text": "b\\ud800"}']
+    (folder / "m.jsonl").write_text("\n".join(lines) + "\n")
+    first, *others = read_rows(folder / "m.jsonl")
+    assert (first.id, first.named) == ("0", True)
+    assert [row.reason for row in others] == ["not a JSON object"] * 2

@@ -7,6 +7,7 @@ import pytest
 import soundfile as sf
 
 from speechrl.errors import ConfigError, DataError
+from speechrl.evaluate import sets as sets_module
 from speechrl.evaluate.sets import load_sets
 
 
@@ -34,6 +35,17 @@ def test_a_limit_takes_the_beginning_of_every_set(manifest):
     sets = load_sets({"test": str(manifest), "noise": f"{manifest}#noise"}, limit=2)
     assert [prompt.id for prompt in sets["test"]] == ["0", "1"]
     assert len(sets["noise"]) == 2
+
+
+def test_what_a_limit_leaves_out_is_not_even_read(manifest):
+    heard = []
+    read = sets_module.to_prompt
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            sets_module, "to_prompt", lambda cut, **options: heard.append(cut.id) or read(cut, **options)
+        )
+        load_sets({"test": str(manifest)}, limit=2)
+    assert heard == ["0", "1"]
 
 
 def test_derived_sets_are_the_same_every_time(manifest):

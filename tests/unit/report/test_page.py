@@ -238,3 +238,12 @@ def test_bars_stack_to_the_seconds_of_a_step():
 )
 def test_durations_for_people(seconds, text):
     assert duration(seconds) == text
+
+
+@pytest.mark.parametrize("text", ["", "- 1", "model: other", "task: asr\ntrain: 3\n"])
+def test_the_configuration_of_another_program_is_refused(run_dir, tmp_path, text):
+    copy = tmp_path / "run"
+    shutil.copytree(run_dir, copy)
+    (copy / "config.yaml").write_text(text)
+    with pytest.raises(DataError, match=r"config\.yaml: no configuration of a run"):
+        write_report(copy)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from speechrl.rollout.teacher import TeacherRollouts
+from speechrl.rollout.teacher import TeacherRollouts, unwritable
 from speechrl.types import Context, Ending, Prompt
 
 
@@ -44,3 +44,12 @@ def test_references_are_written_as_a_recogniser_writes(text: str, words: str) ->
 
     TeacherRollouts(tokenize, 0).sample([Context("a", torch.zeros(2, 4))], [Prompt("a", "asr", text)], 1, 1)
     assert seen == [words]
+
+
+def test_references_that_a_vocabulary_cannot_write_are_counted() -> None:
+    def tokenize(text: str) -> list[int]:
+        return [1 if letter.isascii() else 0 for letter in text]
+
+    texts = ["plain words", "\u00dcber na\u00efve dreams", "na\u00efve"]
+    assert unwritable(texts, tokenize, 0) == (2, ["na\u00efve", "\u00fcber"])
+    assert unwritable(texts, tokenize, None) == (0, [])

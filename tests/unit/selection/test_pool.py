@@ -69,6 +69,12 @@ def test_two_manifests_may_not_share_an_id(tmp_path: Path) -> None:
         read_pool(names)
 
 
+def test_a_manifest_is_named_once(tmp_path: Path) -> None:
+    name = manifest(tmp_path, "m.jsonl", ["a"])
+    with pytest.raises(DataError, match="named twice"):
+        read_pool([name, name])
+
+
 def test_a_licence_comes_from_the_folder_or_is_unknown(tmp_path: Path) -> None:
     known, unknown = manifest(tmp_path / "x", "m.jsonl", ["a"]), manifest(tmp_path / "y", "m.jsonl", ["b"])
     (tmp_path / "x" / "LICENSE").write_text("\nMIT License\n\nPermission is ...\n")

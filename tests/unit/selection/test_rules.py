@@ -50,6 +50,12 @@ def test_a_line_holds_when_everything_in_it_does() -> None:
     assert not holds(line, one("a", loop=False, verdict="ambiguous"))
 
 
+def test_languages_are_the_same_whatever_their_region() -> None:
+    line = Line(language=["en", "zh"])
+    assert all(holds(line, one("a", language=tag)) for tag in ("en-US", "EN", "English", "zh-Hans", "cmn"))
+    assert not holds(line, one("a", language="de"))
+
+
 def test_what_is_not_known_meets_nothing() -> None:
     assert not holds(Line(wer=Range(max=9.0)), one("a", wer=None))
     assert not holds(Line(spread=False), one("a", spread=None))

@@ -34,6 +34,7 @@ from speechrl.text.normalise import normalise, plain, tokens
         ("cmn", "你好，世界！", "你好世界"),
         ("Chinese", "你好，世界！", "你好世界"),
         ("deu", "STRASSE", "strasse"),
+        ("tr", "\u0130stanbul ISPARTA", "istanbul \u0131sparta"),
         ("en", "", ""),
         ("en", " ... !? ", ""),
         ("en", "\u200bhi\ufeff", "hi"),
