@@ -34,6 +34,9 @@ RELAXED = {"straight_through": straight_through_embeddings, "soft": soft_embeddi
 class DiffRO(OnePart):
     """DiffRO (arXiv 2507.05911): maximise log P(text | relaxed tokens) - beta sum_t KL(policy || reference).
 
+    The reward model is a CTC recogniser, where the paper's is autoregressive: P(text | tokens) sums over alignments,
+    and is 0 for a text that has too few tokens.
+
     One teacher-forced pass over the sampled completion gives the policy's logits at every position; a fresh
     Gumbel-Softmax draw from each goes to the reward model. The end token has no column there: its position is left
     out, and its logit moves through the KL alone. Paper: straight-through, temperature 1, `kl=full`, beta 0.1.
