@@ -181,13 +181,16 @@ def _receive(
     """Read verdicts until all are there, time is up or the connection breaks; runs in a thread of its own."""
     verdicts: list[Verdict] = []
     late = False
-    with suppress(EOFError, OSError):
-        while len(verdicts) < count and not late:
-            if connection.poll(max(deadline - time.monotonic(), 0.0)):
-                verdicts.append(connection.recv())
-            else:
-                late = True
-    received.set_result((verdicts, late))
+    try:
+        with suppress(EOFError, OSError):
+            while len(verdicts) < count and not late:
+                if connection.poll(max(deadline - time.monotonic(), 0.0)):
+                    verdicts.append(connection.recv())
+                else:
+                    late = True
+        received.set_result((verdicts, late))
+    except BaseException as error:  # whoever waits would wait for ever
+        received.set_exception(error)
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
