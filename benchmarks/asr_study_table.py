@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from result_file import markdown_table
 
 from speechrl.evaluate.bootstrap import interval, paired, paired_ratios
 
@@ -120,22 +121,22 @@ def page(content: Mapping[str, Any]) -> str:
     titles = list(lines[0]["columns"])
     trained = [one for one in lines if "against_start" in one["columns"][titles[0]]]
     tables = [
-        _table(["%", *titles], [[one["row"], *_numbers(one, titles)] for one in lines]),
-        _table(
+        markdown_table(["%", *titles], [[one["row"], *_numbers(one, titles)] for one in lines]),
+        markdown_table(
             ["95 % interval", *titles], [[one["row"], *_intervals(one["columns"], titles)] for one in lines]
         ),
-        _table(
+        markdown_table(
             ["points against the start", *titles],
             [[one["row"], *_differences(one["columns"], titles)] for one in trained],
         ),
-        _table(
+        markdown_table(
             ["points between rows", *titles],
             [
                 [f"{one['row']} against {one['against']}", *_changes(one["columns"], titles)]
                 for one in content["pairs"]
             ],
         ),
-        _table(
+        markdown_table(
             ["subset", "utterances", "minutes", "keywords", "WER of the start", "with spread", "made of"],
             [_subset(name, one) for name, one in content["data"].items()],
         ),
@@ -150,10 +151,6 @@ def _by_utterance(system: System, column: Column) -> tuple[list[float], list[flo
     counts_RU2 = np.array([[column.count(row) for row in run[column.part]] for run in system], np.float64)
     top_U, bottom_U = counts_RU2.mean(axis=0).T
     return top_U.tolist(), bottom_U.tolist()
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *rows))
 
 
 def _numbers(one: Mapping[str, Any], titles: Sequence[str]) -> list[str]:

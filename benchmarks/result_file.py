@@ -6,8 +6,12 @@ import json
 import shlex
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from speechrl.report.environment import describe_environment
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 def write_result(path: Path, **figures: object) -> None:
@@ -26,5 +30,14 @@ def write_result(path: Path, **figures: object) -> None:
 def command() -> str:
     """What was run, from the root of the repository. Where a folder lay is of no use to anybody else."""
     script, *arguments = sys.argv
-    shown = ["DIR" if Path(one).is_absolute() else one for one in arguments]
-    return shlex.join(["python", f"benchmarks/{Path(script).name}", *shown])
+    return shlex.join(["python", f"benchmarks/{Path(script).name}", *map(shown, arguments)])
+
+
+def shown(argument: str) -> str:
+    """An argument as a result tells it."""
+    return "DIR" if Path(argument).is_absolute() else argument
+
+
+def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table in Markdown."""
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *rows))

@@ -91,11 +91,18 @@ def listen(
     return {name: result for name, result in found.sets.items() if isinstance(result, SpokenSet)}
 
 
-def listen_side_by_side(models: Iterable[tuple[str, Path]], workers: int) -> None:
-    """`listen`, with its defaults, to several models at once, each in a process of one thread (and its judges')."""
+def listen_side_by_side(
+    models: Iterable[tuple[str, Path]],
+    workers: int,
+    *,
+    seeds: Mapping[str, Sequence[int]] = PLAN,
+    sentences: int = SENTENCES,
+) -> None:
+    """`listen` to several models at once, each in a process of one thread (and its judges')."""
+    plan = ["--plan", json.dumps(dict(seeds)), "--sentences", str(sentences)]
 
     def one(pair: tuple[str, Path]) -> None:
-        command = [sys.executable, __file__, pair[0], str(pair[1])]
+        command = [sys.executable, __file__, pair[0], str(pair[1]), *plan]
         subprocess.run(command, check=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
 
     with ThreadPoolExecutor(workers) as pool:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from result_file import write_result
+from result_file import shown, write_result
 from training_runs import run_once, train_command
 from tts_listening import Table, TokenJudge, listen, listen_side_by_side
 from tts_table2 import BASE, tuned
@@ -134,7 +134,7 @@ def main() -> None:
     write_result(
         chosen.out,
         seeds=chosen.seeds,
-        base=chosen.base,
+        base=shown(chosen.base),
         steps=chosen.steps,
         rates={name: tuned(system.method).rate for name, system in systems.items()},
         rows=rows,

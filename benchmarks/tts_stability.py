@@ -5,9 +5,9 @@
 
 writes `benchmarks/results/tts_stability.json`, with the curves of all; `--page` prints them as a table. The reward is
 token accuracy alone, so that no sound is made while training; every 100 steps a recogniser that is in no reward hears
-test sentences, sampled at temperature 1. Small batches and a high rate bring on in hours what takes days at full size;
-so curves are to be compared with each other. Runs are kept under `--work`; the benchmark goes on where it was
-interrupted.
+test sentences, sampled at temperature 1. The models at the end are listened to as in `tts_table2.py`, by two judges.
+Small batches and a high rate bring on in hours what takes days at full size; so curves are to be compared with each
+other. Runs are kept under `--work`; the benchmark goes on where it was interrupted.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from result_file import write_result
+from result_file import markdown_table, shown, write_result
 from training_runs import run_once, train_command
+from tts_listening import JUDGES, Table, listen, listen_side_by_side
 
 from speechrl.report.writers import read_rows
 
@@ -47,6 +48,8 @@ METHODS: dict[str, dict[str, Any]] = {
 }
 STEPS = ("reward", "kl", "length_cut_share", "samples/diffro")
 CURVES = ("judge_wer", "tokens_per_char", "no_stop_rate", "similarity", "log_f0_std")
+END_PLAN, END_SENTENCES = {"test": (1, 2)}, 200
+"""How the models at the end are listened to: sampling seeds by set, and how many of its sentences."""
 COLLAPSED = 1.5
 """A run has collapsed when its judge WER is this many times that of the base, at this evaluation and the next."""
 
@@ -122,45 +125,75 @@ def main() -> None:
     with ThreadPoolExecutor(chosen.workers) as pool:
         list(pool.map(lambda m: run_once(command(m, folders[m], chosen), folders[m]), METHODS))
     found = {m: curves(folder, chosen.every) for m, folder in folders.items()}
+    heard = {"base": chosen.work / "heard_base", **{m: folder / "heard" for m, folder in folders.items()}}
+    models = {"base": str(chosen.base), **{m: str(folder / "model") for m, folder in folders.items()}}
+    listen_side_by_side(
+        [(models[m], out) for m, out in heard.items()],
+        chosen.workers,
+        seeds=END_PLAN,
+        sentences=END_SENTENCES,
+    )
+    table = Table({m: [listen(models[m], out)] for m, out in heard.items()})
+    base = {"method": "base", "end": table.row("base", "test"), "points": []}
+    rows = [
+        {
+            "method": m,
+            "collapsed_at_step": collapsed_at(points),
+            "end": table.row(m, "test"),
+            "points": points,
+        }
+        for m, points in found.items()
+    ]
     write_result(
         chosen.out,
         seeds=[chosen.seed],
-        base=str(chosen.base),
+        base=shown(chosen.base),
         rate=chosen.rate,
-        rows=[
-            {
-                "method": m,
-                "collapsed_at_step": collapsed_at(points),
-                "end_against_base": json.loads((folders[m] / "evaluation.json").read_text())["paired"][
-                    "sentences"
-                ],
-                "points": points,
-            }
-            for m, points in found.items()
-        ],
+        sampling_seeds=END_PLAN,
+        rows=[base, *rows],
     )
 
 
 def page(content: Mapping[str, Any]) -> str:
-    """The curves as a Markdown table: judge WER in per cent at every third evaluation, and how the run ended."""
-    steps = [point["step"] for point in content["rows"][0]["points"]][::3]
-    lines = [
-        ["", *(str(step) for step in steps), "never stopped, end", "collapsed"],
-        ["---"] * (len(steps) + 3),
-    ]
-    for row in content["rows"]:
-        by_step = {point["step"]: point for point in row["points"]}
-        wers = [by_step[step]["judge_wer"] for step in steps]
-        last = row["points"][-1]["no_stop_rate"]
-        lines.append(
-            [
-                row["method"],
-                *("-" if wer is None else f"{wer:.1%}" for wer in wers),
-                "-" if last is None else f"{last:.0%}",
-                "no" if row["collapsed_at_step"] is None else f"at step {row['collapsed_at_step']:.0f}",
-            ]
+    """Tables in Markdown: the curves at every third evaluation, and the models at the end."""
+    base, *rows = content["rows"]
+    steps = [point["step"] for point in rows[0]["points"]][::3]
+    curves_told = []
+    for row in rows:
+        wers = {point["step"]: point["judge_wer"] for point in row["points"]}
+        mean = np.mean([wer for step, wer in wers.items() if step and wer is not None])
+        at = row["collapsed_at_step"]
+        told = ["-" if wers[step] is None else f"{wers[step]:.1%}" for step in steps]
+        curves_told.append([row["method"], *told, f"{mean:.1%}", "no" if at is None else f"at {at:.0f}"])
+    ends = []
+    for row in (base, *rows):
+        end, last = row["end"], (row["points"] or [{}])[-1]
+        cut, kl = last.get("length_cut_share"), last.get("kl")
+        told = [
+            *(_change(end[name]) for name in (*JUDGES, "token_cer")),
+            f"{end['no_stop']['mean']:.1%}",
+            "-" if cut is None else f"{cut:.1%}",
+            f"{end['similarity']['mean']:.3f}",
+            "-" if kl is None else f"{kl:.2f}",
+        ]
+        ends.append([row["method"], *told])
+    return "\n\n".join(
+        (
+            markdown_table(["judge WER after", *map(str, steps), "mean", "collapsed"], curves_told),
+            markdown_table(
+                ["at the end", *JUDGES, "CER, tokens", "never stop", "rollouts cut", "similarity", "KL"], ends
+            ),
         )
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+    )
+
+
+def _change(found: Mapping[str, Any]) -> str:
+    """A rate, and how it stands to the base's."""
+    against = found.get("against_base")
+    if against is None:
+        return f"{found['mean']:.1%}"
+    low, high = against["low"], against["high"]
+    return f"{found['mean']:.1%} ({against['relative_change']:+.0%} [{low:+.0%}, {high:+.0%}])"
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from result_file import write_result
+from result_file import shown, write_result
 from training_runs import run_once, train_command
 from tts_listening import (
     JUDGES,
@@ -291,7 +291,7 @@ def measure(chosen: argparse.Namespace) -> None:
         chosen.out,
         seeds=chosen.seeds,
         steps=chosen.steps,
-        base=chosen.base,
+        base=shown(chosen.base),
         sampling_seeds=PLAN,
         tuned={m: asdict(pace) for m, pace in paces.items()},
         equal_distance_kl=target,

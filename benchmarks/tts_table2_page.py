@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from result_file import markdown_table
 from tts_listening import JUDGES
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def _systems(rows: Sequence[Mapping[str, Any]]) -> str:
     lines = [
         [row["system"], *(_cell(name, row[name], base[name]["mean"]) for name in measures)] for row in rows
     ]
-    return _table(["", *(TITLES[name] for name in measures)], lines)
+    return markdown_table(["", *(TITLES[name] for name in measures)], lines)
 
 
 def _cell(measure: str, found: Mapping[str, Any], base: float) -> str:
@@ -65,8 +66,4 @@ def _order(pairs: Sequence[Mapping[str, Any]]) -> str:
             if (one["worse_in_the_paper"], one["better_in_the_paper"]) == (worse, better)
         }
         lines.append([f"{better} against {worse}", *(by_judge[judge] for judge in PERCENT)])
-    return _table(["", *(TITLES[judge] for judge in PERCENT)], lines)
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *rows))
+    return markdown_table(["", *(TITLES[judge] for judge in PERCENT)], lines)
