@@ -149,7 +149,12 @@ def _apply(tree: dict[str, Any], override: str) -> tuple[str | int, ...]:
             )
         key.append(step)
         if last:
-            node[step] = parse_yaml(value, source=f"override `{override}`")
+            parsed = parse_yaml(value, source=f"override `{override}`")
+            if isinstance(parsed, str) and " #" in value and "#" not in parsed:
+                raise ConfigError(
+                    f"override `{override}`: what follows ` #` is a comment to YAML; put the value in quotes."
+                )
+            node[step] = parsed
         else:
             node = node[step]
     return tuple(key)

@@ -107,6 +107,7 @@ def test_hopeless_key_lists_the_known_ones(good: Path) -> None:
         ("output.x=1", "`output` is the value 'runs/x', not a section"),
         ("train.steps", "expected `key=value`"),
         ("train.steps=[1", "not valid YAML"),
+        ("output=runs/exp #3", "comment to YAML; put the value in quotes"),
     ],
 )
 def test_bad_overrides_name_themselves_and_the_mend(good: Path, override: str, expected: str) -> None:
