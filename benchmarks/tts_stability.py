@@ -22,12 +22,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from result_file import markdown_table, shown, write_result
 from training_runs import run_once, train_command
-from tts_listening import JUDGES, Table, listen, listen_side_by_side
+from tts_listening import JUDGES, Table, compare, listen, listen_side_by_side
 
 from speechrl.report.writers import read_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIG = ROOT / "benchmarks" / "tts.yaml"
@@ -48,6 +48,13 @@ METHODS: dict[str, dict[str, Any]] = {
 }
 STEPS = ("reward", "kl", "length_cut_share", "samples/diffro")
 CURVES = ("judge_wer", "tokens_per_char", "no_stop_rate", "similarity", "log_f0_std")
+PAIRS = (
+    ("both, filtered", "GRPO"),
+    ("both, filtered", "DiffRO"),
+    ("both, filtered", "both, unfiltered"),
+    ("DiffRO", "GRPO"),
+)
+"""Methods at the end whose errors are compared."""
 END_PLAN, END_SENTENCES = {"test": (1, 2)}, 200
 """How the models at the end are listened to: sampling seeds by set, and how many of its sentences."""
 COLLAPSED = 1.5
@@ -151,6 +158,16 @@ def main() -> None:
         rate=chosen.rate,
         sampling_seeds=END_PLAN,
         rows=[base, *rows],
+        pairs=[
+            {
+                "method": method,
+                "against": other,
+                "judge": judge,
+                **compare(table.counts(other, "test", judge), table.counts(method, "test", judge), rate=True),
+            }
+            for method, other in PAIRS
+            for judge in (*JUDGES, "token_cer")
+        ],
     )
 
 
@@ -183,8 +200,18 @@ def page(content: Mapping[str, Any]) -> str:
             markdown_table(
                 ["at the end", *JUDGES, "CER, tokens", "never stop", "rollouts cut", "similarity", "KL"], ends
             ),
+            markdown_table(["errors", *JUDGES, "CER, tokens"], _pairs(content["pairs"])),
         )
     )
+
+
+def _pairs(pairs: Sequence[Mapping[str, Any]]) -> list[list[str]]:
+    """A line per two methods: how the errors of the first stand to those of the second."""
+    found: dict[str, list[str]] = {}
+    for one in pairs:
+        told = f"{one['relative_change']:+.0%} [{one['low']:+.0%}, {one['high']:+.0%}]"
+        found.setdefault(f"{one['method']} against {one['against']}", []).append(told)
+    return [[name, *told] for name, told in found.items()]
 
 
 def _change(found: Mapping[str, Any]) -> str:
