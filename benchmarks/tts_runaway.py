@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from result_file import write_result
+from result_file import shown, write_result
 
 from speechrl.data.derive import read_set
 from speechrl.data.prompts import to_prompt
@@ -79,7 +79,7 @@ def main() -> None:
             }
         )
         print(rows[-1], flush=True)
-    write_result(chosen.out, seeds=[chosen.seed], model=chosen.model, rows=rows)
+    write_result(chosen.out, seeds=[chosen.seed], model=shown(chosen.model), rows=rows)
 
 
 if __name__ == "__main__":
