@@ -307,13 +307,14 @@ def _unlike_supervisions(item: Mapping[str, Any]) -> tuple[str, str, str] | None
 
 def _unknown_language(value: object) -> tuple[str, str] | None:
     """Reason and mend, where it is no language."""
+    unknown = f"{value!r} is not a language tag", 'write a code such as "en" or "zh"'
+    if not isinstance(value, str):
+        return unknown
     try:
-        if isinstance(value, str):
-            check_language(value)
-            return None
+        check_language(value)
     except DataError:
-        pass
-    return f"{value!r} is not a language tag", 'write a code such as "en" or "zh"'
+        return unknown
+    return None
 
 
 def _are_words(value: object) -> bool:
