@@ -77,10 +77,10 @@ class Pace:
 
 
 _ALONE = [Pace(1e-4), Pace(3e-4), Pace(6e-4)]
-_BOTH = [*_ALONE, Pace(3e-4, 4.0), Pace(6e-4, 4.0)]
+_BOTH = [Pace(3e-4), Pace(3e-4, 4.0), Pace(6e-4, 4.0)]
 CANDIDATES: dict[str, list[Pace]] = {
-    "GRPO R1": _ALONE,
-    "DiffRO R1": _ALONE,
+    "GRPO R1": [Pace(5e-5), *_ALONE],
+    "DiffRO R1": [*_ALONE, Pace(1.2e-3)],
     "both, unfiltered, R1": _BOTH,
     FILTERED: _BOTH,
     SFT: [Pace(0.03), Pace(0.1), Pace(0.3)],
