@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import soundfile as sf
 
 from speechrl.config.load import resolve_path
-from speechrl.data.derive import KINDS, read_set, read_sets
+from speechrl.data.derive import KINDS, derive, read_set
 from speechrl.data.licences import (
     UNKNOWN,
     licence_beside,
@@ -26,7 +28,8 @@ from speechrl.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
+
+    from lhotse.cut import Cut
 
 MANIFEST = "manifest.jsonl"
 RECIPE = "recipe.json"
@@ -62,43 +65,55 @@ def write_derived(
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise DataError(f"{out} is there and not empty: give a new folder to write to")
     kinds = list(dict.fromkeys(kinds))
-    cuts = read_sets([f"{manifest}#{kind}@{seed}" for kind in kinds], language=language)
     source = resolve_path(manifest)
     # Where no item says its own, the copied files say all.
     licences = licences_of(read_set(manifest, language=language), licence_beside(source) or UNKNOWN)
-    (out / "audio").mkdir(parents=True, exist_ok=True)
-    for path in (*licence_files(source), *notice_files(source)):
-        shutil.copyfile(path, out / path.name)
-    by_kind = {kind: {"rows": 0, "seconds": 0.0} for kind in kinds}
-    with (out / MANIFEST).open("w", encoding="utf-8") as lines:
-        for number, cut in enumerate(cuts):
-            prompt = to_prompt(cut, SAMPLE_RATE_HZ)
-            made = cut.supervisions[0].custom["made"]
-            # Ids may hold what a file name may not, so the number makes it unique.
-            file = f"audio/{number:05d}-{re.sub(r'[^A-Za-z0-9.-]+', '_', cut.id)[:80]}.flac"
-            samples_S = np.round(audio_of(prompt) * 32768).clip(-32768, 32767).astype(np.int16)
-            sf.write(out / file, samples_S, SAMPLE_RATE_HZ, subtype="PCM_16")
-            row = {
-                "id": cut.id,
-                "audio": file,
-                "text": prompt.text,
-                "language": prompt.language,
-                "keywords": list(prompt.keywords),
-                "made": made | {"seed": seed},
-            }
-            if licence := licence_of_made(made, licences):
-                row["licence"] = licence
-            lines.write(json.dumps(row, ensure_ascii=False) + "\n")
-            counts = by_kind[made["kind"]]
-            counts["rows"] += 1
-            counts["seconds"] = round(counts["seconds"] + prompt.duration_s, 3)
-    recipe = {
+    by_kind: dict[str, dict[str, Any]] = {kind: {"rows": 0, "seconds": 0.0} for kind in kinds}
+    recipe: dict[str, Any] = {
         "source": str(manifest),
         "kinds": kinds,
         "seed": seed,
-        "rows": sum(int(counts["rows"]) for counts in by_kind.values()),
-        "seconds": round(sum(counts["seconds"] for counts in by_kind.values()), 3),
+        "rows": 0,
+        "seconds": 0.0,
         "by_kind": by_kind,
     }
-    (out / RECIPE).write_text(json.dumps(recipe, indent=1) + "\n", encoding="utf-8")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    # Whole or not at all: one recording that cannot be read must not leave half a set behind.
+    with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as unfinished:
+        folder = Path(unfinished) / out.name
+        (folder / "audio").mkdir(parents=True)
+        for path in (*licence_files(source), *notice_files(source)):
+            shutil.copyfile(path, folder / path.name)
+        with (folder / MANIFEST).open("w", encoding="utf-8") as lines:
+            # Item by item: a corpus need not fit into memory.
+            for kind in kinds:
+                for cut in derive(f"{manifest}#{kind}@{seed}", language=language):
+                    row, seconds = _write_item(cut, recipe["rows"], folder)
+                    row["made"]["seed"] = seed
+                    if licence := licence_of_made(row["made"], licences):
+                        row["licence"] = licence
+                    lines.write(json.dumps(row, ensure_ascii=False) + "\n")
+                    for counts in (by_kind[kind], recipe):
+                        counts["rows"] += 1
+                        counts["seconds"] = round(counts["seconds"] + seconds, 3)
+        (folder / RECIPE).write_text(json.dumps(recipe, indent=1) + "\n", encoding="utf-8")
+        folder.replace(out)
     return recipe
+
+
+def _write_item(cut: Cut, number: int, folder: Path) -> tuple[dict[str, Any], float]:
+    """The row of a derived item whose audio is written, and its seconds."""
+    prompt = to_prompt(cut, SAMPLE_RATE_HZ)
+    # Ids may hold what a file name may not, so the number makes it unique.
+    file = f"audio/{number:05d}-{re.sub(r'[^A-Za-z0-9.-]+', '_', cut.id)[:80]}.flac"
+    samples_S = np.round(audio_of(prompt) * 32768).clip(-32768, 32767).astype(np.int16)
+    sf.write(folder / file, samples_S, SAMPLE_RATE_HZ, subtype="PCM_16")
+    row = {
+        "id": cut.id,
+        "audio": file,
+        "text": prompt.text,
+        "language": prompt.language,
+        "keywords": list(prompt.keywords),
+        "made": dict(cut.supervisions[0].custom["made"]),
+    }
+    return row, prompt.duration_s

@@ -8,7 +8,7 @@ import pytest
 import soundfile as sf
 
 from speechrl.data.augment import babble_of, quietest_sample
-from speechrl.data.derive import KINDS, read_set
+from speechrl.data.derive import KINDS, derive, read_set
 from speechrl.data.manifests import read_manifest
 from speechrl.data.prompts import to_prompt
 from speechrl.data.written import write_derived
@@ -180,3 +180,34 @@ def test_every_kind_says_what_it_is() -> None:
     from speechrl.data import derive
 
     assert all(f"`#{kind}`" in derive.__doc__ for kind in KINDS)
+
+
+def test_kinds_that_use_the_same_noise_keep_their_ids_apart(manifest, tmp_path) -> None:
+    write_derived(str(manifest), [kind for kind in KINDS if kind != "long"], 3, tmp_path / "made")
+    rows = [json.loads(line) for line in (tmp_path / "made" / "manifest.jsonl").read_text().splitlines()]
+    assert len({row["id"] for row in rows}) == len(rows)
+
+
+def test_what_cannot_be_read_leaves_no_half_set_behind(manifest, tmp_path) -> None:
+    for path in manifest.parent.iterdir():
+        shutil.copy(path, tmp_path)
+    (tmp_path / "4.wav").write_bytes((tmp_path / "4.wav").read_bytes()[:20_000])
+    with pytest.raises(DataError, match="u4"):
+        write_derived(str(tmp_path / "m.jsonl"), ["repeated"], 3, tmp_path / "made")
+    assert not [path.name for path in tmp_path.iterdir() if "made" in path.name]
+    shutil.copy(manifest.parent / "4.wav", tmp_path)
+    write_derived(str(tmp_path / "m.jsonl"), ["repeated"], 3, tmp_path / "made")
+
+
+def test_items_are_made_one_by_one(manifest, monkeypatch) -> None:
+    opened = []
+
+    def load(cut, *arguments):
+        opened.append(cut.id)
+        return to_prompt(cut, *arguments)
+
+    monkeypatch.setattr("speechrl.data.distort.to_prompt", load)
+    for kind in ("speed", "pauses", "repeated", "telephone"):
+        opened.clear()
+        next(derive(f"{manifest}#{kind}@3"))
+        assert len(opened) == 1
