@@ -46,7 +46,7 @@ def show_command(
 def check_command(
     configs: Annotated[list[str], typer.Argument(help="YAML files")],
     json: Annotated[
-        bool, typer.Option("--json", help='Print [{"file", "ok", "error"}] instead of lines.')
+        bool, typer.Option("--json", help='Print [{"file", "ok", "error", "note"}] instead of lines.')
     ] = False,
 ) -> None:
     """Check configuration files, and that their rewards exist and fit; ends with 2 when one is wrong.
@@ -56,38 +56,40 @@ def check_command(
     results: list[dict[str, Any]] = []
     for config in configs:
         try:
-            _check(config)
+            note = _check(config)
         except ConfigError as error:
             told = str(error) if config in str(error) else f"{config}: {error}"
-            results.append({"file": config, "ok": False, "error": told})
+            results.append({"file": config, "ok": False, "error": told, "note": None})
         else:
-            results.append({"file": config, "ok": True, "error": None})
+            results.append({"file": config, "ok": True, "error": None, "note": note or None})
     if json:
         print_json(results)
     for result in results:
         if result["error"]:
             print(result["error"], file=sys.stderr)
         elif not json:
-            print_plain(f"{result['file']}: right")
+            note = f" ({result['note']})" if result["note"] else ""
+            print_plain(f"{result['file']}: right{note}")
     if not all(result["ok"] for result in results):
         raise typer.Exit(ConfigError.exit_code)
 
 
-def _check(path: str) -> None:
-    """Raises ConfigError where a file is wrong."""
+def _check(path: str) -> str:
+    """What to say of a file that is right, if anything; raises ConfigError where one is wrong."""
     from speechrl.config.load import load_any
     from speechrl.config.schema import RunConfig
     from speechrl.config.token2text import Token2TextRun
+    from speechrl.config.unread import unread_note
     from speechrl.rewards.base import RewardMixer
     from speechrl.train.preflight import refuse_unfit_rewards
 
     config = load_any(path)
     if isinstance(config, Token2TextRun):
-        return
+        return ""
     if isinstance(config, RunConfig):
         refuse_unfit_rewards(config)
     with RewardMixer(config.rewards):
-        pass
+        return unread_note(config.algorithm) if isinstance(config, RunConfig) else ""
 
 
 def _list_keys(*, as_json: bool) -> None:

@@ -51,7 +51,7 @@ def test_check_reports_every_file_and_fails_if_one_is_wrong(speechrl, tmp_path) 
     ended = speechrl("config", "check", QUICKSTART, wrong, "--json")
     assert ended.code == 2
     first, second = json.loads(ended.out)
-    assert first == {"file": QUICKSTART, "ok": True, "error": None}
+    assert first == {"file": QUICKSTART, "ok": True, "error": None, "note": None}
     assert not second["ok"]
     assert "stepz" in second["error"]
 
@@ -87,6 +87,22 @@ def test_check_knows_all_kinds_that_ship(speechrl) -> None:
     for name in ("tts/token2text.yaml", "data/select.yaml", "data/select_tts.yaml", "tts/grpo_starter.yaml"):
         assert speechrl("config", "check", f"package:configs/{name}").code == 0, name
     assert "keep_contexts_gb" in speechrl("config", "show", "package:configs/data/select.yaml").out
+
+
+def test_what_the_algorithm_does_not_read_is_told(speechrl, tmp_path) -> None:
+    tree = yaml.safe_load(speechrl("config", "show", "package:configs/tts/quickstart.yaml").out)
+    assert tree["algorithm"]["name"] == "hybrid"
+    files = {name: tmp_path / f"{name}.yaml" for name in ("diffro", "hybrid")}
+    for name, path in files.items():
+        tree["algorithm"]["name"] = name
+        path.write_text(yaml.safe_dump(tree))
+    ended = speechrl("config", "check", *files.values())
+    diffro, hybrid = ended.out.splitlines()
+    assert ended.code == 0
+    assert diffro.endswith(
+        "right (algorithm.diffro.weight is set, but algorithm.name=diffro does not read it)"
+    )
+    assert hybrid.endswith("right")
 
 
 def test_draws_that_would_be_in_vain_are_refused(speechrl) -> None:
