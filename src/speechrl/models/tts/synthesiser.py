@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any, Literal
@@ -28,7 +27,7 @@ from speechrl.models.tts.text_encoder import (
     plain_text,
 )
 from speechrl.models.tts.vocoder import FastVocoder
-from speechrl.models.tts.voice_encoder import VoiceEncoder, load_voice_encoder
+from speechrl.models.tts.voice_encoder import KnownVoices, VoiceEncoder, load_voice_encoder
 from speechrl.types import Context, Ending, Output
 
 if TYPE_CHECKING:
@@ -41,7 +40,6 @@ if TYPE_CHECKING:
 
 DESCRIPTION = "speechrl.json"
 _TOKENS_PER_PASS = 2000
-_VOICES_KEPT = 4096
 _MEL = {
     "sample_rate_hz": mel.SAMPLE_RATE_HZ,
     "bands": mel.BANDS,
@@ -104,7 +102,7 @@ class Synthesiser:
         self.decoder = decoder
         self.tokenizer = tokenizer
         self.vocoder: Vocoder = FastVocoder() if vocoder is None else vocoder
-        self._voices: dict[bytes, Tensor] = {}
+        self._voices = KnownVoices(encoder.voice)
 
     @property
     def codebook(self) -> str:
@@ -144,7 +142,8 @@ class Synthesiser:
             if fault := text_fault(prompt.text) or voice_fault(prompt):
                 raise ModelError(f"prompt {prompt.id}, {fault}")
         pieces = [self.tokenize(prompt.text) for prompt in prompts]
-        voices = self._voice_vectors(prompts)
+        # Those without a voice were refused above.
+        voices = self._voices([prompt.audio for prompt in prompts if prompt.audio is not None])
         embeddings = self.encoder.text(pieces, torch.stack(voices))
         return [
             Context(
@@ -249,22 +248,6 @@ class Synthesiser:
         ids = rollout.token_ids[:-1] if rollout.ending is Ending.STOP else rollout.token_ids
         ending = rollout.ending if ids else Ending.UNPARSABLE
         return Output("", ending, len(ids), token_ids=ids, sample_rate_hz=self.sample_rate_hz)
-
-    def _voice_vectors(self, prompts: Sequence[Prompt]) -> list[Tensor]:
-        """Vectors of the reference voices, on the CPU; few voices speak many texts, so they are kept."""
-        keys, fresh = [], {}
-        for prompt in prompts:
-            assert prompt.audio is not None
-            keys.append(hashlib.blake2b(prompt.audio.tobytes(), digest_size=16).digest())
-            if keys[-1] not in self._voices:
-                fresh[keys[-1]] = prompt.audio
-        # One by one: in a batch a voice's rounding would depend on its neighbours.
-        made = {key: self.encoder.voice([audio])[0].float().cpu() for key, audio in fresh.items()}
-        vectors = [made[key] if key in made else self._voices[key] for key in keys]
-        if len(self._voices) + len(made) > _VOICES_KEPT:
-            self._voices.clear()
-        self._voices |= made
-        return vectors
 
 
 def load_synthesiser(folder: Path) -> Synthesiser:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,6 +28,7 @@ _WINDOW_FRAMES = 160
 _STEP_FRAMES = 77
 _MIN_COVERAGE = 0.75
 _LOUDNESS_DBFS = -30.0
+_KEPT = 4096
 
 
 class VoiceEncoder(nn.Module):
@@ -67,6 +69,30 @@ class VoiceEncoder(nn.Module):
             embedded.append(normalize(self.linear(hidden[-1]).relu(), dim=-1))
         means = [part.mean(0) for part in torch.cat(embedded).split(counts)]
         return normalize(torch.stack(means), dim=-1)
+
+
+class KnownVoices:
+    """Vectors of reference voices by what is heard in them: few voices speak many texts, so they are kept.
+
+    Args:
+        encoder: Makes the vectors; it may be moved meanwhile, the vectors are on the CPU.
+    """
+
+    def __init__(self, encoder: VoiceEncoder) -> None:
+        self._encoder = encoder
+        self._vectors: dict[bytes, Tensor] = {}
+
+    def __call__(self, audio: Sequence[np.ndarray]) -> list[Tensor]:
+        """One vector of unit length per clip, (256,), float32; see `VoiceEncoder`."""
+        keys = [hashlib.blake2b(clip.tobytes(), digest_size=16).digest() for clip in audio]
+        fresh = {key: clip for key, clip in zip(keys, audio, strict=True) if key not in self._vectors}
+        # One by one: in a batch a voice's rounding would depend on its neighbours.
+        made = {key: self._encoder([clip])[0].float().cpu() for key, clip in fresh.items()}
+        found = [made[key] if key in made else self._vectors[key] for key in keys]
+        if len(self._vectors) + len(made) > _KEPT:
+            self._vectors.clear()
+        self._vectors |= made
+        return found
 
 
 def load_voice_encoder() -> VoiceEncoder:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import torch
+
 from speechrl.rewards.scorers.clips import at_16_khz, is_silent
 from speechrl.rewards.scorers.packages import package_folder
 
@@ -26,9 +28,10 @@ class SpeakerScorer:
 
     def __init__(self) -> None:
         package_folder("resemblyzer", "speaker similarity", "--no-deps Resemblyzer==0.1.4")
-        from speechrl.models.tts.voice_encoder import load_voice_encoder
+        from speechrl.models.tts.voice_encoder import KnownVoices, load_voice_encoder
 
         self._encoder = load_voice_encoder()
+        self._references = KnownVoices(self._encoder)
 
     def embed(self, clips: Sequence[Clip]) -> Tensor:
         """Unit vectors (clips, 256), float32, on the CPU; zero for a silent clip, in which the model sees a voice."""
@@ -41,10 +44,8 @@ class SpeakerScorer:
         """Cosine of each clip with its reference; 0 where either is silent."""
         if not clips:
             return []
-        # The outputs of a group share their reference.
-        different = {id(reference[0]): reference for reference in references}
-        row = {key: i for i, key in enumerate(different)}
-        known_VD = self.embed(list(different.values()))
-        wanted_BD = known_VD[[row[id(reference[0])] for reference in references]]
+        heard = [at_16_khz(reference) for reference in references]
+        wanted_BD = torch.stack(self._references(heard))
+        wanted_BD[[is_silent(samples) for samples in heard]] = 0.0
         cosines: list[float] = (self.embed(clips) * wanted_BD).sum(-1).clamp(0.0, 1.0).tolist()
         return cosines

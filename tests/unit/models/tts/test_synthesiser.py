@@ -14,6 +14,7 @@ from speechrl.errors import ModelError
 from speechrl.models.language_model import LanguageModel
 from speechrl.models.load import load_model
 from speechrl.models.tts import synthesiser as module
+from speechrl.models.tts import voice_encoder
 from speechrl.models.tts.mel import HOP
 from speechrl.models.tts.speech_tokenizer import FRAMES_PER_TOKEN, SpeechTokenizer, SpeechTokenizerConfig
 from speechrl.models.tts.synthesiser import SpeechPromptEncoder, Synthesiser, SynthesiserConfig
@@ -149,7 +150,7 @@ def test_a_voice_is_listened_to_once(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_voices_that_are_known_and_new_ones_may_come_together_when_no_more_are_kept(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(module, "_VOICES_KEPT", 2)
+    monkeypatch.setattr(voice_encoder, "_KEPT", 2)
     speaker = toy()
     first, second, third = (replace(PROMPT, audio=voice(seed)) for seed in range(3))
     speaker.encode([first, second])
