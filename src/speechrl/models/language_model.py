@@ -8,7 +8,7 @@ are padded on the left, so that the distance between two slots of the cache is t
 from __future__ import annotations
 
 import inspect
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -16,6 +16,7 @@ from torch import nn
 from transformers import DynamicCache
 
 from speechrl.errors import ModelError
+from speechrl.models.decode_attention import NAME as DECODE_ATTENTION
 from speechrl.models.kv_cache import select_rows
 from speechrl.models.token_logprobs import token_logprobs
 
@@ -38,12 +39,14 @@ class Prefix:
         mask_BT: True on slots of the cache that hold a position, False on the padding at the left.
         next_position_B: Position of the next token; int64, or float32 where a context brings positions of its own.
         logits_BV: Prediction of the next token.
+        shares: Whether the model attends by `decode_attention`, so that rows may share what they have in common.
     """
 
     cache: Cache
     mask_BT: Tensor
     next_position_B: Tensor
     logits_BV: Tensor
+    shares: bool = False
 
     def select(self, rows_N: Tensor, *, in_place_growth: bool = False) -> Prefix:
         """The named rows, any number of times each; this prefix stays as it is.
@@ -53,10 +56,11 @@ class Prefix:
             in_place_growth: For decoding without gradients: appending then does not copy what is held.
         """
         return Prefix(
-            cache=select_rows(self.cache, rows_N, in_place_growth=in_place_growth),
+            cache=select_rows(self.cache, rows_N, in_place_growth=in_place_growth, share=self.shares),
             mask_BT=self.mask_BT[rows_N],
             next_position_B=self.next_position_B[rows_N],
             logits_BV=self.logits_BV[rows_N],
+            shares=self.shares,
         )
 
 
@@ -165,7 +169,8 @@ class LanguageModel(nn.Module):
                 "the language model filled no cache during prefill: switch its activation checkpointing off "
                 "(`causal_lm.activation_checkpointing_disable()`)"
             )
-        return Prefix(cache, mask_BT, next_position_B, logits_B1V[:, -1])
+        shares = self.causal_lm.config._attn_implementation == DECODE_ATTENTION
+        return Prefix(cache, mask_BT, next_position_B, logits_B1V[:, -1], shares)
 
     def append(self, prefix: Prefix, tokens_B: Tensor) -> Prefix:
         """Read one more token in every row: the step of a decoder. It uses `prefix` up, whose cache grows in place.
@@ -178,7 +183,12 @@ class LanguageModel(nn.Module):
         logits_B1V = self._forward(
             prefix.cache, mask_BT, prefix.next_position_B[:, None], input_ids=tokens_B[:, None]
         )
-        return Prefix(prefix.cache, mask_BT, prefix.next_position_B + 1, logits_B1V[:, -1])
+        return replace(
+            prefix,
+            mask_BT=mask_BT,
+            next_position_B=prefix.next_position_B + 1,
+            logits_BV=logits_B1V[:, -1],
+        )
 
     def extend(self, prefix: Prefix, completions: Sequence[Sequence[Sequence[int]]]) -> Tensor:
         """Continue each context with its completions, all from the one prefill, which stays usable.
