@@ -82,9 +82,9 @@ def test_short_contexts_and_single_rows_are_copied(model: LanguageModel) -> None
     assert {type(layer) for prefix in (short, single) for layer in prefix.cache.layers} == {GrowingLayer}
 
 
+@torch.inference_mode()
 def test_an_attention_that_passes_over_the_context_is_found_out(model: LanguageModel) -> None:
-    with torch.inference_mode():
-        prefix = model.prefill(contexts([9])).select(torch.tensor([0, 0]), in_place_growth=True)
+    prefix = model.prefill(contexts([9])).select(torch.tensor([0, 0]), in_place_growth=True)
     layer = prefix.cache.layers[0]
     key = torch.zeros(2, *layer.keys.shape[1:2], 1, layer.keys.shape[3])
     layer.update(key, key)
