@@ -103,11 +103,13 @@ class Algorithm(Protocol):
     Attributes:
         needs_reference: Whether the learner must score completions under the reference policy.
         needs_logits: Whether it must keep full logits (full-vocabulary KL, DiffRO).
+        needs_reference_logits: Whether also those of the reference (full-vocabulary KL).
         teacher: True when completions are the references themselves (SFT) instead of samples of the policy.
     """
 
     needs_reference: bool
     needs_logits: bool
+    needs_reference_logits: bool
     teacher: bool
 
     @property
@@ -155,7 +157,7 @@ class OnePart(ABC):
         self.config = config
         self.loss_mean = config.loss_mean
         self.needs_reference = config.kl != "none"
-        self.needs_logits = config.kl == "full"
+        self.needs_logits = self.needs_reference_logits = config.kl == "full"
 
     @property
     def parts(self) -> Mapping[str, Part]:

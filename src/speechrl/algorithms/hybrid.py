@@ -46,6 +46,7 @@ class Hybrid:
         self.diffro = diffro
         self._policy_weight = policy_weight
         self.needs_reference = config.kl != "none"
+        self.needs_reference_logits = config.kl == "full"
         self.needs_logits = "diffro" in self.parts or config.kl == "full"
 
     @property

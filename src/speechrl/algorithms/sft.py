@@ -29,7 +29,7 @@ class SFT(OnePart):
 
     def __init__(self, config: AlgorithmConfig) -> None:
         super().__init__(config)
-        self.needs_reference = self.needs_logits = False
+        self.needs_reference = self.needs_logits = self.needs_reference_logits = False
 
     def credit(
         self, groups: Sequence[Group], scores: Sequence[Sequence[Score]], prompts: Sequence[Prompt]

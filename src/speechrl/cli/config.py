@@ -89,7 +89,7 @@ def _check(path: str) -> str:
     if isinstance(config, RunConfig):
         refuse_unfit_rewards(config)
     with RewardMixer(config.rewards):
-        return unread_note(config.algorithm) if isinstance(config, RunConfig) else ""
+        return unread_note(config) if isinstance(config, RunConfig) else ""
 
 
 def _list_keys(*, as_json: bool) -> None:

@@ -64,7 +64,7 @@ def run_watched(config: RunConfig, *, resume: bool = False) -> RunResult:
 
     # Before the seconds that it takes to import what follows.
     refuse_unfit_rewards(config)
-    if note := unread_note(config.algorithm):
+    if note := unread_note(config):
         typer.echo(f"Note: {note}.", err=True)
     refuse_missing_extras(config.report)
     if not resume:

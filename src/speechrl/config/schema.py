@@ -24,7 +24,7 @@ SPEECH_TOKENS = {"rollout": 400, "evaluation": 600}
 class Section(BaseModel):
     """Base of every section: frozen, and closed to unknown keys."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class ModelConfig(Section):
@@ -64,10 +64,10 @@ class DataConfig(Section):
     )
     batch_size: PositiveInt = Field(8, description="Prompts a step")
     max_duration_s: PositiveFloat | None = Field(
-        None, description="Utterances longer than this are left out, and counted"
+        None, description="ASR: utterances longer than this are left out, and counted"
     )
     min_duration_s: NonNegativeFloat = Field(
-        0.1, description="Utterances shorter than this are left out, and counted"
+        0.1, description="ASR: utterances shorter than this are left out, and counted"
     )
     curriculum: CurriculumConfig = CurriculumConfig()
     contexts: str | None = Field(
@@ -303,9 +303,14 @@ class RunConfig(Section):
         """Where a run of a synthesiser names no token limits, those of speech: a second has more tokens than words."""
         if not isinstance(content, dict) or content.get("task") != "tts":
             return content
-        sections = {name: content.get(name) or {} for name in SPEECH_TOKENS}
         return content | {
-            name: {"max_new_tokens": SPEECH_TOKENS[name], **section}
-            for name, section in sections.items()
-            if isinstance(section, dict)
+            name: _limited(content.get(name) or {}, most) for name, most in SPEECH_TOKENS.items()
         }
+
+
+def _limited(section: Any, most: int) -> Any:
+    """A section, as a file or as Python gives it, with a token limit if it names none."""
+    if isinstance(section, Section):
+        named = "max_new_tokens" in section.model_fields_set
+        return section if named else section.model_copy(update={"max_new_tokens": most})
+    return {"max_new_tokens": most, **section} if isinstance(section, dict) else section

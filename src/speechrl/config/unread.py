@@ -1,4 +1,4 @@
-"""Options that a file sets and its algorithm never reads: no fault, but somebody expects something of them."""
+"""Options that a file sets and its run never reads: no fault, but somebody expects something of them."""
 
 from __future__ import annotations
 
@@ -7,48 +7,60 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel
 
 if TYPE_CHECKING:
-    from speechrl.config.schema import AlgorithmConfig
+    from speechrl.config.schema import RunConfig
 
-_CLIPS = ("clip_low", "clip_high")
+_CLIPS = ("algorithm.clip_low", "algorithm.clip_high")
 UNREAD: dict[str, tuple[str, ...]] = {
-    "grpo": ("diffro",),
-    "gspo": ("diffro",),
-    "mwer": ("diffro", "std", "loss_mean", *_CLIPS),
-    "sft": ("diffro", "std", "kl", "kl_weight", "resample_zero_spread", *_CLIPS),
-    "diffro": ("diffro.weight", "diffro.filter", "std", *_CLIPS),
+    "grpo": ("algorithm.diffro",),
+    "gspo": ("algorithm.diffro",),
+    "mwer": ("algorithm.diffro", "algorithm.std", "algorithm.loss_mean", *_CLIPS),
+    "sft": (
+        "algorithm.diffro", "algorithm.std", "algorithm.kl", "algorithm.kl_weight", "algorithm.length_cut",
+        "algorithm.resample_zero_spread", "rollout", "data.curriculum.refresh", *_CLIPS,
+    ),
+    "diffro": ("algorithm.diffro.weight", "algorithm.diffro.filter", "algorithm.std", *_CLIPS),
     "hybrid": (),
-}
-"""By algorithm, the keys of the section `algorithm` that change nothing of its updates."""
+}  # fmt: skip
+"""By algorithm, the keys that change nothing of its updates."""
 
 
-def unread_options(algorithm: AlgorithmConfig) -> list[str]:
-    """The keys that were set although the algorithm does not read them, as a file writes them, in order.
+def unread_options(config: RunConfig) -> list[str]:
+    """The keys that were set although the run does not read them, in the order of the file.
 
     Only where they were set to something else than the default: `config show` writes out every key.
     """
-    found = _changed_keys(algorithm)
-    unread = UNREAD[algorithm.name]
-    return [
-        f"algorithm.{key}" for key in found if any(key == one or key.startswith(f"{one}.") for one in unread)
-    ]
+    algorithm = config.algorithm
+    unread = list(UNREAD[algorithm.name])
+    if algorithm.kl == "none":
+        unread.append("algorithm.kl_weight")
+    if algorithm.name == "hybrid" and algorithm.diffro.weight == 0:
+        unread += [
+            f"algorithm.diffro.{name}" for name in type(algorithm.diffro).model_fields if name != "weight"
+        ]
+    if config.task == "tts":  # audio is a voice, however long
+        unread += ["data.min_duration_s", "data.max_duration_s", "rollout.tokens_per_second"]
+    else:
+        unread.append("rollout.tokens_per_character")
+    return [key for key in _changed(config) if any(key == one or key.startswith(f"{one}.") for one in unread)]
 
 
-def unread_note(algorithm: AlgorithmConfig) -> str:
+def unread_note(config: RunConfig) -> str:
     """A sentence about `unread_options`; empty where there are none."""
-    names = unread_options(algorithm)
+    names = unread_options(config)
     if not names:
         return ""
     verb, they = ("are", "them") if len(names) > 1 else ("is", "it")
-    return f"{', '.join(names)} {verb} set, but algorithm.name={algorithm.name} does not read {they}"
+    run = f"task={config.task}, algorithm.name={config.algorithm.name}"
+    return f"{', '.join(names)} {verb} set, but a run of {run} does not read {they}"
 
 
-def _changed_keys(section: BaseModel, prefix: str = "") -> list[str]:
-    """Keys whose values are not the defaults, sections entered."""
+def _changed(section: BaseModel, prefix: str = "") -> list[str]:
+    """Keys whose values are not the defaults, sections entered; not those that every run must set."""
     keys: list[str] = []
     for name, field in type(section).model_fields.items():
         value = getattr(section, name)
         if isinstance(value, BaseModel):
-            keys += _changed_keys(value, f"{prefix}{name}.")
-        elif value != field.get_default(call_default_factory=True):
+            keys += _changed(value, f"{prefix}{name}.")
+        elif not field.is_required() and value != field.get_default(call_default_factory=True):
             keys.append(f"{prefix}{name}")
     return keys

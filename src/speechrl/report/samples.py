@@ -105,7 +105,7 @@ def keep_rollout_audio(
     heard = {tag: output for tag, output in found.items() if output.waveform is not None}
     for tag, output in heard.items():
         index, chosen = picked[tag]
-        name = audio_name(f"{rows[index]['id']}/{chosen}", f"{ROLLOUT_AUDIO}/step_{step:06d}")
+        name = audio_name(f"{rows[index]['id']}/{index}/{chosen}", f"{ROLLOUT_AUDIO}/step_{step:06d}")
         keep_audio(run_dir, name, output.waveform, output.sample_rate_hz)
         rows[index]["rollouts"][chosen]["audio"] = name
     return heard

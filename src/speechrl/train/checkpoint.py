@@ -76,7 +76,12 @@ class Checkpoints:
             # A later one is damaged, or this run would have gone on from it: it must not push a whole one out.
             for old in [done for done in self._steps() if done <= step][: -self._keep]:
                 shutil.rmtree(self._path(old))
-        except (OSError, SafetensorError) as error:
+        except (
+            OSError,
+            SafetensorError,
+            TypeError,
+            ValueError,
+        ) as error:  # the last two: a state that is no JSON
             raise CheckpointError(self._why_not_written(final, step, error)) from error
         return final
 

@@ -109,7 +109,7 @@ class Collection:
 
 
 def credited(groups: Sequence[Group], samples: Sequence[Sample]) -> list[list[float]]:
-    """Advantage of every rollout of every group; NaN for one that left the loss because its score failed."""
+    """Advantage of every rollout of every group; NaN for one in no loss: its score failed, or MWER has its equal."""
     known = {id(sample.rollout): sample.advantage for sample in samples}
     return [[known.get(id(rollout), math.nan) for rollout in group.rollouts] for group in groups]
 

@@ -74,12 +74,20 @@ class Evaluations:
         return found
 
     def between(self, step: int, stage: Stages) -> dict[str, float]:
-        """`evaluation/SET/NUMBER` of this step for what is worth a curve (`CURVES` of the sets), if it is time."""
+        """`evaluation/SET/NUMBER` of this step for what is worth a curve (`CURVES` of the sets), if it is time.
+
+        A judge that fails is told, and costs the step these numbers alone.
+        """
         every = self._config.evaluation.every
         if not self._sets or not every or step % every or step == self._config.train.steps:
             return {}
-        with stage("evaluate"):
-            found = self._evaluate("between")
+        try:
+            with stage("evaluate"):
+                found = self._evaluate("between")
+        except RewardError as error:
+            # A point of the curve is no reason to lose the step.
+            self._listener.message(f"step {step}: not evaluated: {error}", alarm=True)
+            return {}
         return {
             f"evaluation/{name}/{metric}": float(value)
             for name, numbers in self._numbers(found).items()

@@ -40,7 +40,8 @@ def export_model(run_dir: Path, output: Path, step: int | None = None) -> int:
     config = load_config(run_dir / "config.yaml")
     loaded = _load(run_dir, step)
     model = load_model(config.model.path)
-    algorithm = make_algorithm(config.algorithm, seed=config.seed)
+    # Only weights are read: no reference, and no reward model, which may have moved since.
+    algorithm = make_algorithm(config.algorithm.model_copy(update={"name": "sft"}))
     learner = Learner(model.language_model, algorithm, config.train, lora_rank=config.model.lora_rank)
     try:
         learner.load_state_dict(loaded.state["learner"])

@@ -89,7 +89,7 @@ class Guards:
         alarms = list(report.alarms)
         if skipped:
             alarms.append(
-                "the loss or its gradient is not finite; this update was skipped "
+                f"the loss or its gradient is not finite; {_skipped(report)} "
                 f"({self._skipped_in_a_row} in a row, the run stops at {self._config.max_skipped_steps})."
             )
         elif not report.updated and not self._is_quiet("updated", step):
@@ -132,7 +132,7 @@ class Guards:
         if self._skipped_in_a_row >= self._config.max_skipped_steps:
             raise TrainingError(
                 f"step {step}: the loss or its gradient was not finite in {self._skipped_in_a_row} steps in a row "
-                f"(guards.max_skipped_steps is {self._config.max_skipped_steps}); the weights were left as they were. "
+                f"(guards.max_skipped_steps is {self._config.max_skipped_steps}); those updates were skipped. "
                 "Lower train.learning_rate, set train.precision=fp32, or look at the data of that step in samples/."
             )
 
@@ -182,3 +182,10 @@ class Guards:
         self._last_alarm = {str(name): int(step) for name, step in state["last_alarm"].items()}
         if self._speech is not None:
             self._speech.load_state_dict(state["speech"])
+
+
+def _skipped(report: StepReport) -> str:
+    """What of a step's updates was left out when one was not finite."""
+    if report.updated:
+        return "the updates of this batch end there, those before it stay"
+    return "this update was skipped"

@@ -115,7 +115,7 @@ class Learner:
         shares = weigh(self._algorithm.parts, samples)
         batches = pack(samples, to_read(shares.values()), self._config.tokens_per_microbatch)
         fixed: list[_Fixed | None] = [None] * len(batches)
-        skipped = 0
+        skipped = updates = 0
         for number in range(self._config.updates_per_batch if batches else 0):
             for index, batch in enumerate(batches):
                 made, fixed[index] = self._forward(batch, fixed[index], step, number, tally)
@@ -125,11 +125,12 @@ class Learner:
             if not self._step(tally):
                 skipped += 1
                 break
+            updates += 1
         metrics = tally.means() | {"learning_rate": rate, "non_finite": float(skipped)}
         if samples:
             metrics["completion_length"] = sum(len(s.rollout.token_ids) for s in samples) / len(samples)
             metrics |= {f"samples/{name}": len(share.read) / len(samples) for name, share in shares.items()}
-        return StepReport(metrics=metrics, updated=bool(batches) and not skipped)
+        return StepReport(metrics=metrics, updated=updates > 0)
 
     def _total(
         self,
@@ -165,7 +166,7 @@ class Learner:
             number: Of the update on this batch.
             tally: Receives entropy and log-probability gap.
         """
-        scores = self._score(self.policy, batch)
+        scores = self._score(self.policy, batch, keep_logits=self._algorithm.needs_logits)
         tokens = float(scores.mask_NL.sum())
         tally.add("entropy", float((scores.entropy_NL * scores.mask_NL).sum()), tokens)
         if fixed is None:
@@ -180,7 +181,7 @@ class Learner:
         if reference is None and self._algorithm.needs_reference:
             reference = self._score_reference(batch)
             # Logits over a vocabulary are too large to be held for every micro-batch: they are made again.
-            fixed = fixed if self._algorithm.needs_logits else replace(fixed, reference=reference)
+            fixed = fixed if self._algorithm.needs_reference_logits else replace(fixed, reference=reference)
         device = scores.mask_NL.device
         made = PolicyBatch(
             logprobs_NL=scores.logprobs_NL,
@@ -199,15 +200,16 @@ class Learner:
         )
         return made, fixed
 
-    def _score(self, model: LanguageModel, batch: MicroBatch) -> CompletionScores:
+    def _score(self, model: LanguageModel, batch: MicroBatch, *, keep_logits: bool) -> CompletionScores:
         with torch.autocast(model.device.type, torch.bfloat16, enabled=self._config.precision == "bf16"):
-            return model.score(batch.contexts, batch.completions, keep_logits=self._algorithm.needs_logits)
+            return model.score(batch.contexts, batch.completions, keep_logits=keep_logits)
 
     @torch.no_grad()
     def _score_reference(self, batch: MicroBatch) -> CompletionScores:
         off: AbstractContextManager[None] = adapters_off(self.policy) if self._lora else nullcontext()
         with off:
-            return self._score(self._reference or self.policy, batch)
+            keep = self._algorithm.needs_reference_logits
+            return self._score(self._reference or self.policy, batch, keep_logits=keep)
 
     def _step(self, tally: _Tally) -> bool:
         """Clip and step; False, with the weights as they were, when loss or gradient is not finite."""
@@ -263,7 +265,10 @@ class Learner:
         """
         with torch.no_grad():
             for name, parameter in self._trainable.items():
-                parameter.copy_(state["weights"][name])
+                kept = state["weights"][name]
+                if kept.shape != parameter.shape:  # `copy_` would broadcast
+                    raise RuntimeError(f"{name} has shape {tuple(kept.shape)}, not {tuple(parameter.shape)}")
+                parameter.copy_(kept)
                 moments = state["optimizer"].get(name)
                 if moments is not None:
                     self._optimizer.state[parameter] = {key: value.clone() for key, value in moments.items()}

@@ -107,7 +107,8 @@ def run_steps(parts: Parts, config: RunConfig, device: torch.device, first_step:
                 outputs = p.model.decode(groups, audio=p.rewards.hears)
             with stage("score"):
                 scores = p.rewards.score(outputs, prompts)
-            p.source.learn(prompts, scores)
+            if not p.algorithm.teacher:  # what it shows is right, and says nothing of the model
+                p.source.learn(prompts, scores)
             collection.add(prompts, groups, outputs, scores)
         batch = collection.batch()
         with stage("credit"):
@@ -129,9 +130,9 @@ def run_steps(parts: Parts, config: RunConfig, device: torch.device, first_step:
             stage.memory_bytes,
         )
         row = p.guards.listen(step, row)
-        p.writer.log(row, batch.prompts, batch.outputs, batch.scores, credited(batch.groups, samples))
-        # Only now, or the guards would be remembered without what they just heard.
+        # After the guards, who would be remembered without what they just heard, and before what a full disk may stop.
         p.keeper.finished(step)
+        p.writer.log(row, batch.prompts, batch.outputs, batch.scores, credited(batch.groups, samples))
         for alarm in row.get("alarms", ()):
             p.listener.message(f"step {step}: {alarm}", alarm=True)
         p.listener.step_finished(step, row)

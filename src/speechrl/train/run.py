@@ -79,12 +79,14 @@ def train(config: RunConfig, *, resume: bool = False, listener: Listener | None 
     if config.train.threads:
         torch.set_num_threads(config.train.threads)
     seed_everything(config.seed)
+    device = choose_device(config.train.device)
     with RewardMixer(config.rewards) as rewards:
-        return _train(config, rewards, checkpoints, loaded, listener, resume=resume)
+        return _train(config, device, rewards, checkpoints, loaded, listener, resume=resume)
 
 
 def _train(
     config: RunConfig,
+    device: torch.device,
     rewards: RewardMixer,
     checkpoints: Checkpoints,
     loaded: Loaded | None,
@@ -94,7 +96,6 @@ def _train(
 ) -> RunResult:
     """`train`, once it is known where to begin and who judges."""
     run_dir = Path(config.output).expanduser()
-    device = choose_device(config.train.device)
     model, source, sets = _open(config, listener)
     contexts = _open_contexts(model, config)
     algorithm = make_algorithm(config.algorithm, seed=config.seed)
@@ -140,8 +141,9 @@ def _train(
     if stop.requested or done < config.train.steps:
         return RunResult(run_dir, done, interrupted=True, evaluation={}, model_dir=None)
     learner.finish()
-    content = evaluations.after(before, guards.end, rewards.score)
+    # First, since a judge may fail.
     model.save(run_dir / "model")
+    content = evaluations.after(before, guards.end, rewards.score)
     return RunResult(run_dir, done, interrupted=False, evaluation=content, model_dir=run_dir / "model")
 
 

@@ -31,6 +31,7 @@ from speechrl.train.stages import choose_device
 from speechrl.train.token2text_data import (
     UNLABELLED,
     batches,
+    class_of,
     collate,
     head_specs,
     load_pairs,
@@ -123,6 +124,7 @@ def train_token2text(config: Token2TextRun, report: Callable[[str], None] = prin
         pairs = [pair for pair in pairs if pair.text is not None]
     held_out, _ = load_pairs(config.data.held_out, vocabulary, tokenise)
     specs = head_specs(config.model.heads, pairs, config.tokens_per_second)
+    _check_labels(held_out, specs, config.tokens_per_second)
     voices_KD = (
         _voices(config.data.voices, specs[SPEAKER]) if SPEAKER in specs and config.data.voices else None
     )
@@ -276,11 +278,17 @@ def _head_card(
         right += int((best_B == labels_B)[known_B].sum())
         seen += np.bincount(labels_B[known_B].numpy(), minlength=len(seen))
     total = int(seen.sum())
-    if not total:
-        raise DataError(
-            f"head {name}: no held-out pair has its label; add it, or take {name} out of model.heads"
-        )
     return HeadCard(right / total, int(seen.max()) / total, total)
+
+
+def _check_labels(pairs: Sequence[Pair], specs: Mapping[str, HeadSpec], tokens_per_second: float) -> None:
+    """See that every head can be measured; raises DataError, before the training."""
+    for name, spec in specs.items():
+        if all(class_of(name, spec, pair, tokens_per_second) == UNLABELLED for pair in pairs):
+            raise DataError(
+                f"head {name}: no held-out pair has a label that the training pairs have; add it to data.held_out, or "
+                f"take {name} out of model.heads"
+            )
 
 
 def _codes(

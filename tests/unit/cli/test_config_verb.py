@@ -100,7 +100,7 @@ def test_what_the_algorithm_does_not_read_is_told(speechrl, tmp_path) -> None:
     diffro, hybrid = ended.out.splitlines()
     assert ended.code == 0
     assert diffro.endswith(
-        "right (algorithm.diffro.weight is set, but algorithm.name=diffro does not read it)"
+        "right (algorithm.diffro.weight is set, but a run of task=tts, algorithm.name=diffro does not read it)"
     )
     assert hybrid.endswith("right")
 

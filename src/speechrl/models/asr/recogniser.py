@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from speechrl.types import Group, Prompt, Rollout
 
 DESCRIPTION = "speechrl.json"
+START = "start"
+"""Name of the start vector among the weights of the adapter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +65,15 @@ class AudioEncoder(nn.Module):
 class Recogniser:
     """Implements `models.base.SpeechModel` for recognition.
 
-    A context is the adapted audio followed by the embedding of the start token, so that the last position
-    predicts the first text token.
+    A context is the adapted audio followed by a start vector, so that the last position predicts the first text token.
+
+    Args:
+        config: Names the audio encoder.
+        encoder: Audio encoder and adapter, frozen in reinforcement learning.
+        language_model: The policy.
+        tokenizer: Of its text.
+        start_D: The start vector; by default the embedding of the start token as it is now. It is no part of the
+            policy: a context that changed with every update could not be kept for a run, nor come back after a crash.
     """
 
     task: Literal["asr"] = "asr"
@@ -76,11 +85,21 @@ class Recogniser:
         encoder: AudioEncoder,
         language_model: LanguageModel,
         tokenizer: PreTrainedTokenizerFast,
+        start_D: Tensor | None = None,
     ) -> None:
         self.config = config
         self.encoder = encoder
         self.language_model = language_model
         self.tokenizer = tokenizer
+        self.start_D = self._embedded_start() if start_D is None else start_D.detach().float().cpu()
+
+    def take_start(self) -> None:
+        """Make the present embedding of the start token the start vector, after supervised training of both."""
+        self.start_D = self._embedded_start()
+
+    def _embedded_start(self) -> Tensor:
+        embedding_1D = self.language_model.embed(torch.tensor([self.tokenizer.bos_token_id]))
+        return embedding_1D[0].detach().float().cpu().clone()
 
     def tokenize(self, text: str) -> list[int]:
         """Text tokens without start and end token. The vocabulary is lower-case; text is expected normalised."""
@@ -110,11 +129,8 @@ class Recogniser:
             if fault := self.fault(prompt):
                 raise ModelError(f"prompt {prompt.id}, {fault}")
         embeddings = self.encoder([prompt.audio for prompt in prompts if prompt.audio is not None])
-        start_1D = (
-            self.language_model.embed(torch.tensor([self.tokenizer.bos_token_id])).detach().float().cpu()
-        )
         return [
-            Context(prompt.id, torch.cat([positions.detach().float().cpu(), start_1D]))
+            Context(prompt.id, torch.cat([positions.detach().float().cpu(), self.start_D[None]]))
             for prompt, positions in zip(prompts, embeddings, strict=True)
         ]
 
@@ -165,7 +181,7 @@ class Recogniser:
             name: t.detach().half().contiguous().cpu()
             for name, t in self.encoder.adapter.state_dict().items()
         }
-        save_file(adapter, folder / "adapter.safetensors")
+        save_file(adapter | {START: self.start_D.half()}, folder / "adapter.safetensors")
         model = self.language_model.causal_lm
         weights = {name: t.detach().half().cpu() for name, t in model.state_dict().items()}
         model.save_pretrained(folder / "language_model", state_dict=weights)
@@ -189,10 +205,11 @@ def load_recogniser(folder: Path) -> Recogniser:
         adapter = StackingAdapter(
             frames.width, config.stack, config.adapter_hidden, causal_lm.config.hidden_size, len(tokenizer)
         )
-        adapter.load_state_dict(load_file(folder / "adapter.safetensors"))
+        weights = load_file(folder / "adapter.safetensors")
+        start_D = weights.pop(START, None)  # models of before have none
+        adapter.load_state_dict(weights)
     except (OSError, KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
         raise ModelError(f"{folder}: cannot load the recogniser: {error}") from error
     encoder = AudioEncoder(frames, adapter).eval().requires_grad_(False)
-    return Recogniser(
-        config, encoder, LanguageModel(causal_lm, end_token_id=int(tokenizer.eos_token_id)), tokenizer
-    )
+    language_model = LanguageModel(causal_lm, end_token_id=int(tokenizer.eos_token_id))
+    return Recogniser(config, encoder, language_model, tokenizer, start_D)

@@ -265,6 +265,7 @@ def train(folder: Path, out: Path, recipe: Recipe) -> None:
                 )
                 sums.zero_()
         if rank == 0:
+            recogniser.take_start()
             recogniser.save(out)
             (out / "training.json").write_text(
                 json.dumps({"steps": step, "of": steps, "clips": len(items), "minutes": _minutes(began)})
