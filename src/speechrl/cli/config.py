@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from speechrl.cli.output import console, print_json, print_plain
-from speechrl.errors import ConfigError
+from speechrl.errors import SpeechRLError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,15 +49,17 @@ def check_command(
         bool, typer.Option("--json", help='Print [{"file", "ok", "error", "note"}] instead of lines.')
     ] = False,
 ) -> None:
-    """Check configuration files, and that their rewards exist and fit; ends with 2 when one is wrong.
+    """Check configuration files, and that their rewards exist and fit; ends as the first that is wrong would.
 
     Of runs, of Token2Text, and of `data select`. Data is not opened.
     """
     results: list[dict[str, Any]] = []
+    code = 0
     for config in configs:
         try:
             note = _check(config)
-        except ConfigError as error:
+        except SpeechRLError as error:
+            code = code or error.exit_code
             told = str(error) if config in str(error) else f"{config}: {error}"
             results.append({"file": config, "ok": False, "error": told, "note": None})
         else:
@@ -70,12 +72,12 @@ def check_command(
         elif not json:
             note = f" ({result['note']})" if result["note"] else ""
             print_plain(f"{result['file']}: right{note}")
-    if not all(result["ok"] for result in results):
-        raise typer.Exit(ConfigError.exit_code)
+    if code:
+        raise typer.Exit(code)
 
 
 def _check(path: str) -> str:
-    """What to say of a file that is right, if anything; raises ConfigError where one is wrong."""
+    """What to say of a file that is right, if anything; raises SpeechRLError where one is wrong."""
     from speechrl.config.load import load_any
     from speechrl.config.schema import RunConfig
     from speechrl.config.token2text import Token2TextRun

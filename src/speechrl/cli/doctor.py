@@ -92,9 +92,11 @@ def doctor_command(
 
 
 def _machine() -> Iterator[Finding]:
+    from speechrl.report.environment import usable_cores
+
     yield Finding("speechrl", "ok", __version__)
     yield Finding("python", "ok", f"{platform.python_version()} on {platform.system()} {platform.machine()}")
-    yield Finding("cores", "ok", f"{len(os.sched_getaffinity(0))} usable")
+    yield Finding("cores", "ok", f"{usable_cores()} usable")
     memory_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     yield Finding("memory", "ok", f"{memory_bytes / 2**30:.1f} GiB")
     yield Finding("disk", "ok", f"{shutil.disk_usage('.').free / 2**30:.1f} GiB free here")

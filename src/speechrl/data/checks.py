@@ -208,7 +208,9 @@ def clipped_share(audio_S: NDArray[np.float32]) -> float:
 
 
 def _plain(row: Row) -> dict[str, Any]:
-    item: dict[str, Any] = {"id": row.id, "audio": str(row.audio), "text": row.text, "language": row.language}
+    item: dict[str, Any] = {"audio": str(row.audio), "text": row.text, "language": row.language}
+    if row.named:  # one that was made of the file's name would pass for the manifest's own
+        item = {"id": row.id, **item}
     if row.keywords:
         item["keywords"] = list(row.keywords)
     if row.start_s:
@@ -217,6 +219,8 @@ def _plain(row: Row) -> dict[str, Any]:
         item["duration"] = row.duration_s
     if row.licence:
         item["licence"] = row.licence
+    if row.made is not None:
+        item["made"] = dict(row.made)
     return item
 
 

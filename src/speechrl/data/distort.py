@@ -20,6 +20,7 @@ from speechrl.data.augment import (
 )
 from speechrl.data.memory import SAMPLE_RATE_HZ, audio_of, cut_in_memory
 from speechrl.data.prompts import to_prompt
+from speechrl.errors import DataError
 from speechrl.text.normalise import is_by_character, tokens
 from speechrl.types import Prompt
 
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 BABBLE_VOICES = 4
+SHUFFLED = 10_000
+"""Babble of more items than this is drawn without shuffling all of them for each."""
 SNR_RANGE_DB = (0.0, 10.0)
 SPEEDS = (0.8, 0.85, 0.9, 0.95, 1.05, 1.1, 1.15, 1.2)
 PAUSE_RANGE_S = (1.5, 6.0)
@@ -48,24 +51,33 @@ def in_noise(cuts: CutSet, seed: int = 0) -> Iterator[Cut]:
     """Put every item under babble of other items, pink noise or hum, at a ratio drawn from 0 to 10 dB."""
     rng = np.random.default_rng(seed)
     sources = list(cuts)
+    kinds = ["babble", "pink", "hum"] if len(sources) > 1 else ["pink", "hum"]
     for place, cut in enumerate(sources):
         prompt = to_prompt(cut, SAMPLE_RATE_HZ)
         audio_S = audio_of(prompt)
-        kind = str(rng.choice(["babble", "pink", "hum"]))
+        kind = str(rng.choice(kinds))
+        made: dict[str, object] = {"kind": "noise", "of": [prompt.id], "noise": kind}
         if kind == "babble":
-            noise_S = _babble(_others(place, sources, rng), len(audio_S))
+            others = _others(place, sources, rng)
+            noise_S = _babble(others, len(audio_S))
+            made["voices"] = [other.id for other in others]
         else:
             noise_S = make_noise(kind, len(audio_S), SAMPLE_RATE_HZ, rng)
-        snr_db = float(rng.uniform(*SNR_RANGE_DB))
-        made = {"kind": "noise", "of": [prompt.id], "noise": kind, "snr_db": snr_db}
+        made["snr_db"] = snr_db = float(rng.uniform(*SNR_RANGE_DB))
         mixed_S = add_noise(audio_S, noise_S, snr_db)
         yield cut_in_memory(f"{prompt.id}-noise-{kind}", mixed_S, prompt, made)
 
 
 def in_babble(cuts: CutSet, seed: int = 0) -> Iterator[Cut]:
-    """Put every item under the babble of up to four others, at a ratio drawn from 0 to 10 dB."""
+    """Put every item under the babble of up to four others, at a ratio drawn from 0 to 10 dB.
+
+    Raises:
+        DataError: There are no others.
+    """
     rng = np.random.default_rng(seed)
     sources = list(cuts)
+    if len(sources) < 2:
+        raise DataError("babble is made of other items of the manifest, and it has one alone; add some")
     for place, cut in enumerate(sources):
         prompt = to_prompt(cut, SAMPLE_RATE_HZ)
         others = _others(place, sources, rng)
@@ -169,7 +181,10 @@ def silence(seed: int = 0, language: str = "en") -> Iterator[Cut]:
 
 def _others(place: int, sources: Sequence[Cut], rng: np.random.Generator) -> list[Cut]:
     """Up to `BABBLE_VOICES` others, drawn for the babble behind the item of this place."""
-    drawn = [int(i) for i in rng.permutation(len(sources))[: BABBLE_VOICES + 1]]
+    if len(sources) <= SHUFFLED:
+        drawn = rng.permutation(len(sources))[: BABBLE_VOICES + 1].tolist()
+    else:
+        drawn = rng.choice(len(sources), BABBLE_VOICES + 1, replace=False).tolist()
     return [sources[i] for i in drawn if i != place][:BABBLE_VOICES]
 
 

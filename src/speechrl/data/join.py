@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from speechrl.data.memory import SAMPLE_RATE_HZ, audio_of, cut_in_memory
-from speechrl.data.prompts import to_prompt
+from speechrl.data.prompts import to_prompt, without_audio
 from speechrl.errors import DataError
 from speechrl.types import Prompt
 
@@ -21,43 +21,61 @@ LONG_RANGE_S = (15.0, 40.0)
 LONG_TARGET_S = 30.0
 """A piece takes items until it is as long as a number drawn between the lower limit and this."""
 PAUSE_RANGE_S = (0.3, 1.2)
+LOOK_AHEAD = 1000
+"""How many of the items that wait are tried for a piece, so that a corpus does not take the square of its size."""
 
 
 def join_long(cuts: CutSet, seed: int = 0) -> Iterator[Cut]:
     """Join items with digital silence between them into pieces of 15 to 40 s; text and keywords are joined as well.
 
-    Every item is used once, in a seeded order; ones too long to fit are left out, and the last piece is filled up with
-    items used before.
+    Every item is used once, in a seeded order, with others of its language; ones too long to fit are left out, and a
+    piece for which no item is left is filled up with items used before.
 
     Raises:
-        DataError: All items together are shorter than one piece.
+        DataError: All items of a language together are shorter than one piece.
     """
     rng = np.random.default_rng(seed)
+    by_language: dict[str, list[Cut]] = {}
+    for cut in cuts:
+        by_language.setdefault(without_audio(cut).language, []).append(cut)
+    number = 0
+    for language, those in by_language.items():
+        for prompts, pauses_s in _pieces(those, language, rng):
+            yield _join(f"long-{number:03d}", prompts, pauses_s)
+            number += 1
+
+
+def _pieces(
+    cuts: Sequence[Cut], language: str, rng: np.random.Generator
+) -> Iterator[tuple[list[Prompt], list[float]]]:
+    """The items of each piece, and the pauses between them."""
     low_s, high_s = LONG_RANGE_S
     # Which items go together is decided by their lengths alone: their audio is opened when a piece is made.
     every = [(cut, cut.resample(SAMPLE_RATE_HZ).num_samples / SAMPLE_RATE_HZ) for cut in cuts]
     items = [cut for cut, length_s in every if length_s <= high_s]
     lengths_s = [length_s for _, length_s in every if length_s <= high_s]
     if sum(lengths_s) < low_s:
-        raise DataError(f"{len(items)} items are shorter than {low_s} s together: a long set needs more")
+        raise DataError(
+            f"{len(items)} items ({language}) are shorter than {low_s} s together: a long set needs more"
+        )
     queue = [int(i) for i in rng.permutation(len(items))]
-    made = 0
     while queue:
         target_s = rng.uniform(low_s, LONG_TARGET_S)
         piece = [queue.pop(0)]
         pauses_s: list[float] = []
         while (length_s := sum(lengths_s[i] for i in piece) + sum(pauses_s)) < target_s:
             pause_s = float(rng.uniform(*PAUSE_RANGE_S))
-            pool = queue or ([i for i in range(len(items)) if i not in piece] if length_s < low_s else [])
-            fit = next((i for i in pool if length_s + pause_s + lengths_s[i] <= high_s), None)
+            room_s = high_s - length_s - pause_s
+            fit = next((i for i in queue[:LOOK_AHEAD] if lengths_s[i] <= room_s), None)
+            if fit is not None:
+                queue.remove(fit)
+            elif length_s < low_s:
+                fit = next((i for i in range(len(items)) if i not in piece and lengths_s[i] <= room_s), None)
             if fit is None:
                 break
             piece.append(fit)
             pauses_s.append(pause_s)
-            if queue:
-                queue.remove(fit)
-        yield _join(f"long-{made:03d}", [to_prompt(items[i], SAMPLE_RATE_HZ) for i in piece], pauses_s)
-        made += 1
+        yield [to_prompt(items[i], SAMPLE_RATE_HZ) for i in piece], pauses_s
 
 
 def _join(name: str, prompts: Sequence[Prompt], pauses_s: Sequence[float]) -> Cut:

@@ -42,7 +42,7 @@ def licence_of_made(made: Mapping[str, Any], licences: Mapping[str, str]) -> str
         licences: Id -> licence of what it may be made of.
     """
     heard = [*made["of"], *made.get("voices", ())]
-    if made.get("noise") == "babble":  # of voices that it does not name
+    if made.get("noise") == "babble" and "voices" not in made:  # written before they were named
         heard = list(licences)
     return ", ".join(sorted({licences[name] for name in heard if name in licences}))
 

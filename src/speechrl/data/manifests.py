@@ -115,6 +115,8 @@ def to_cut(row: Row) -> Cut | Problem:
     custom: dict[str, Any] = {"keywords": list(row.keywords)}
     if row.licence:
         custom["licence"] = row.licence
+    if row.made is not None:
+        custom["made"] = dict(row.made)
     if not row.named:
         custom[UNNAMED] = True
     said = SupervisionSegment(row.id, recording.id, 0.0, duration_s, 0, row.text, row.language, custom=custom)

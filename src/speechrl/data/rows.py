@@ -56,6 +56,7 @@ class Row:
         named: Whether the id is the manifest's own.
         licence: What it may be used under, if the row says so.
         cut: The item of a CutSet, as a dictionary with absolute paths.
+        made: How an item that `written.write_derived` wrote was made.
     """
 
     number: int
@@ -69,6 +70,7 @@ class Row:
     licence: str = ""
     cut: Mapping[str, Any] | None = None
     named: bool = True
+    made: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,22 +104,27 @@ def detect_format(path: Path) -> ManifestFormat:
         raise DataError(f"{path} is a folder without wav.scp: name a manifest file, or a Kaldi folder")
     if not path.is_file():
         raise DataError(f"manifest {path} does not exist: check the path, relative to the working directory")
-    first = next((line for _, line in _lines(path) if line.strip()), None)
+    first = next(((number, line) for number, line in _lines(path) if line.strip()), None)
     if first is None:
         raise DataError(f"manifest {path} is empty: it needs one JSON object a line")
-    keys = _object(first)
+    # A broken line is one problem among others, if any line tells what this is.
+    objects = ((number, found) for number, line in _lines(path) if (found := _object(line)) is not None)
+    number, keys = next(objects, (first[0], None))
     if keys is None:
         raise DataError(
-            f'{path}, line 1: not a JSON object: a manifest has one on each line, {{"audio": "a.wav", "text": "hello"}}'
+            f"{path}, line {number}: not a JSON object, nor is any other: a manifest has one on each line, "
+            '{"audio": "a.wav", "text": "hello"}'
         )
     if "audio_filepath" in keys:
         return ManifestFormat.NEMO
+    if isinstance(keys.get("audio"), str):  # a serialised cut has none
+        return ManifestFormat.PLAIN
     if "supervisions" in keys or "type" in keys or "recording" in keys:
         return ManifestFormat.LHOTSE
     if "audio" in keys or ("text" in keys and "recording_id" not in keys):
         return ManifestFormat.PLAIN
     raise DataError(
-        f"{path}, line 1: unknown kind of manifest with the keys {', '.join(sorted(keys)) or '(none)'}; known:"
+        f"{path}, line {number}: unknown kind of manifest with the keys {', '.join(sorted(keys)) or '(none)'}; known:"
         " plain JSONL (audio, text), NeMo (audio_filepath, text), lhotse CutSet, a Kaldi folder (wav.scp, text)"
     )
 
@@ -210,7 +217,8 @@ def _from_item(
     named = given is not None and given != ""
     name = str(given) if named else f"{path.name.split('.')[0]}-{number:06d}"
     audio, text = item.get(names["audio"]), item.get("text")
-    spoken = item.get(names["language"], language)
+    # Under the other format's name it is no less the language.
+    spoken = next((item[key] for key in (names["language"], "language", "lang") if key in item), language)
     keywords = item.get("keywords", [])
     licence = item.get("licence") or item.get("license") or ""
     times = {key: item[key] for key in (names["start"], "duration") if item.get(key) is not None}
@@ -245,6 +253,7 @@ def _from_item(
         float(times["duration"]) if "duration" in times else None,
         licence,
         named=named,
+        made=item["made"] if isinstance(item.get("made"), dict) else None,
     )
 
 

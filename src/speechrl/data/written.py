@@ -13,7 +13,7 @@ import numpy as np
 import soundfile as sf
 
 from speechrl.config.load import resolve_path
-from speechrl.data.derive import KINDS, derive, read_set
+from speechrl.data.derive import KINDS, derive, read_set, shared_id
 from speechrl.data.licences import (
     UNKNOWN,
     licence_beside,
@@ -66,8 +66,6 @@ def write_derived(
         raise DataError(f"{out} is there and not empty: give a new folder to write to")
     kinds = list(dict.fromkeys(kinds))
     source = resolve_path(manifest)
-    # Where no item says its own, the copied files say all.
-    licences = licences_of(read_set(manifest, language=language), licence_beside(source) or UNKNOWN)
     by_kind: dict[str, dict[str, Any]] = {kind: {"rows": 0, "seconds": 0.0} for kind in kinds}
     recipe: dict[str, Any] = {
         "source": str(manifest),
@@ -77,28 +75,48 @@ def write_derived(
         "seconds": 0.0,
         "by_kind": by_kind,
     }
-    out.parent.mkdir(parents=True, exist_ok=True)
-    # Whole or not at all: one recording that cannot be read must not leave half a set behind.
-    with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as unfinished:
-        folder = Path(unfinished) / out.name
-        (folder / "audio").mkdir(parents=True)
-        for path in (*licence_files(source), *notice_files(source)):
-            shutil.copyfile(path, folder / path.name)
-        with (folder / MANIFEST).open("w", encoding="utf-8") as lines:
-            # Item by item: a corpus need not fit into memory.
-            for kind in kinds:
-                for cut in derive(f"{manifest}#{kind}@{seed}", language=language):
-                    row, seconds = _write_item(cut, recipe["rows"], folder)
-                    row["made"]["seed"] = seed
-                    if licence := licence_of_made(row["made"], licences):
-                        row["licence"] = licence
-                    lines.write(json.dumps(row, ensure_ascii=False) + "\n")
-                    for counts in (by_kind[kind], recipe):
-                        counts["rows"] += 1
-                        counts["seconds"] = round(counts["seconds"] + seconds, 3)
-        (folder / RECIPE).write_text(json.dumps(recipe, indent=1) + "\n", encoding="utf-8")
-        folder.replace(out)
+    there = out.exists()
+    out.mkdir(parents=True, exist_ok=True)
+    try:
+        # Whole or not at all: one recording that cannot be read must not leave half a set behind. Inside of `out`,
+        # which may be a link or a file system of its own.
+        with tempfile.TemporaryDirectory(prefix=".unfinished-", dir=out) as unfinished:
+            folder = Path(unfinished)
+            _write_set(manifest, source, language, recipe, folder)
+            for part in sorted(folder.iterdir(), key=lambda path: path.name == MANIFEST):
+                part.rename(out / part.name)
+    except BaseException:
+        if not there:
+            shutil.rmtree(out, ignore_errors=True)
+        raise
     return recipe
+
+
+def _write_set(manifest: str, source: Path, language: str, recipe: dict[str, Any], folder: Path) -> None:
+    """Everything of `write_derived` into an empty folder; counts into the recipe."""
+    # Where no item says its own, the copied files say all.
+    licences = licences_of(read_set(manifest, language=language), licence_beside(source) or UNKNOWN)
+    seed = recipe["seed"]
+    owner: dict[str, str] = {}
+    (folder / "audio").mkdir()
+    for path in (*licence_files(source), *notice_files(source)):
+        shutil.copyfile(path, folder / path.name)
+    with (folder / MANIFEST).open("w", encoding="utf-8") as lines:
+        # Item by item: a corpus need not fit into memory.
+        for kind, counts_of_kind in recipe["by_kind"].items():
+            name = f"{manifest}#{kind}@{seed}"
+            for cut in derive(name, language=language):
+                if owner.setdefault(cut.id, name) != name:
+                    raise DataError(shared_id(cut.id, name, owner[cut.id]))
+                row, seconds = _write_item(cut, recipe["rows"], folder)
+                row["made"]["seed"] = seed
+                if licence := licence_of_made(row["made"], licences):
+                    row["licence"] = licence
+                lines.write(json.dumps(row, ensure_ascii=False) + "\n")
+                for counts in (counts_of_kind, recipe):
+                    counts["rows"] += 1
+                    counts["seconds"] = round(counts["seconds"] + seconds, 3)
+    (folder / RECIPE).write_text(json.dumps(recipe, indent=1) + "\n", encoding="utf-8")
 
 
 def _write_item(cut: Cut, number: int, folder: Path) -> tuple[dict[str, Any], float]:

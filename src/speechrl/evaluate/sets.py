@@ -10,7 +10,7 @@ import re
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from speechrl.data.derive import read_set
+from speechrl.data.derive import derive, read_set
 from speechrl.data.prompts import to_prompt
 from speechrl.errors import ConfigError, DataError
 
@@ -45,8 +45,9 @@ def _load(name: str, path: str, task: Task, limit: int | None) -> list[Prompt]:
         raise ConfigError(
             f"evaluation.sets: {name!r} cannot name a set; use letters, digits, `_`, `-`, `.` and `+`."
         )
-    # Cut before any audio is read.
-    prompts = [to_prompt(cut, task=task) for cut in islice(read_set(path, DERIVE_SEED), limit)]
+    # Cut before any audio is read, or made.
+    cuts = derive(path, DERIVE_SEED) if "#" in path else read_set(path, DERIVE_SEED)
+    prompts = [to_prompt(cut, task=task) for cut in islice(cuts, limit)]
     if not prompts:
         raise DataError(
             f"{path}: evaluation set {name!r} has no utterances. Give another manifest, or remove the set."

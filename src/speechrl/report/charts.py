@@ -216,6 +216,8 @@ def readable(value: float, percent: bool = False, *, axis: bool = False) -> str:
     """A number for people: at most three digits that count, percent where asked for."""
     if percent:
         return f"{value:.4g}%" if axis and value == 0 else f"{100 * value:.3g}%"
+    if abs(value) >= 999.5:
+        return f"{value:.0f}"
     return f"{value:.3g}".replace("e-0", "e-")
 
 

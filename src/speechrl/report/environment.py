@@ -26,6 +26,11 @@ PACKAGES = (
 )
 
 
+def usable_cores() -> int:
+    """Cores that this process may use; of the whole machine where the system does not tell (macOS)."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def describe_environment() -> dict[str, Any]:
     """Versions of what matters, the machine, the commit of a checkout if there is one, and the time."""
     import torch
@@ -35,7 +40,7 @@ def describe_environment() -> dict[str, Any]:
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
         "processor": _processor(),
-        "cpu_cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cpu_cores": usable_cores(),
         "memory_gib": _memory_gib(),
         "accelerators": [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())],
         "cuda": torch.version.cuda,

@@ -70,7 +70,7 @@ def write_report(run_dir: Path) -> Path:
         .render(
             title=run_dir.resolve().name,
             task=config["task"],
-            status=_status(rows, config["train"]["steps"], evaluated=bool(evaluation.get("after"))),
+            status=_status(rows, config["train"]["steps"], evaluation),
             headline=verdict.headline(found),
             tiles=_tiles(rows, config, found),
             verdicts=found,
@@ -143,10 +143,12 @@ def _json(path: Path) -> dict[str, Any]:
     return content
 
 
-def _status(rows: Rows, steps: int, *, evaluated: bool) -> str:
+def _status(rows: Rows, steps: int, evaluation: Mapping[str, Any]) -> str:
     done = int(rows[-1]["step"]) if rows else 0
-    if evaluated:
-        return f"{done} steps, evaluated before and after"
+    if evaluation.get("after"):
+        return f"{done} steps, evaluated {'before and after' if evaluation.get('before') else 'after them'}"
+    if evaluation:  # written at the end, even where there was nothing to evaluate
+        return f"{done} steps, and no set to evaluate on"
     return f"step {done} of {steps}, not evaluated yet: still running, or stopped"
 
 
@@ -173,10 +175,14 @@ def _tiles(rows: Rows, config: Mapping[str, Any], found: Sequence[verdict.Verdic
             )
         total = sum(stage["seconds"] or 0.0 for stage in stage_totals(rows).values())
         tiles.append(
-            Tile("training time", duration(total), f"{len(rows)} steps, {total / len(rows):.2g} s each")
+            Tile("training time", duration(total), f"{len(rows)} steps, {_seconds(total / len(rows))} each")
         )
         tiles.append(Tile("method", str(config["algorithm"]["name"]).upper(), _method(config)))
     return tiles
+
+
+def _seconds(value: float) -> str:
+    return f"{value:.2g} s" if value < 10 else duration(value)
 
 
 def _method(config: Mapping[str, Any]) -> str:

@@ -84,7 +84,8 @@ def keyword_counts(
 ) -> tuple[int, int, int]:
     """(hits, said by the hypothesis, wanted by the reference), summed over the different phrases."""
     hits = said = wanted = 0
-    for phrase in dict.fromkeys(plain(phrase) for phrase in phrases):
+    # As they are written: without its signs `3.5` or `don't` has no normal form.
+    for phrase in {plain(phrase): phrase for phrase in phrases}.values():
         in_reference = _occurrences(phrase, reference, language)
         in_hypothesis = _occurrences(phrase, hypothesis, language)
         hits += min(in_reference, in_hypothesis)
@@ -135,7 +136,7 @@ def asr_metrics(reference: str, hypothesis: str, language: str = "en") -> dict[s
 def _occurrences(phrase: str, text: str, language: str) -> int:
     """In the normal form or the plain one: `four` is lost in the normal form `456`, `color` in the plain `colour`."""
     normal = _count(tokens(phrase, language), tokens(text, language))
-    return max(normal, _count(phrase.split(), plain(text).split()))
+    return max(normal, _count(plain(phrase).split(), plain(text).split()))
 
 
 def _count(needle: list[str], haystack: list[str]) -> int:

@@ -22,6 +22,7 @@ from collections import Counter
 from itertools import combinations, groupby
 from typing import TYPE_CHECKING
 
+import regex
 from rapidfuzz.distance import Levenshtein
 
 from speechrl.text.language import FUNCTION_WORDS, foreign_letters
@@ -38,7 +39,7 @@ MIN_NUMBERS = 3
 MIN_FOREIGN_WORDS = 2
 LONG_WORDS = 25
 
-_WORD = re.compile(r"[^\W_]+(?:['\u2019-][^\W_]+)*")
+_WORD = regex.compile(r"[\p{L}\p{N}][\p{L}\p{M}\p{N}]*(?:['\u2019-][\p{L}\p{N}][\p{L}\p{M}\p{N}]*)*")
 _NUMBERS = """
 zero oh one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen
 seventeen eighteen nineteen twenty thirty forty fifty sixty seventy eighty ninety hundred thousand million

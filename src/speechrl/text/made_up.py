@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
+import regex
 from rapidfuzz.distance import Levenshtein
 
 if TYPE_CHECKING:
@@ -17,12 +17,14 @@ ALIKE = 0.5
 GARBLED = 0.4
 """A run whose letters agree to this share with the letters that it stands for is misheard speech, not made up."""
 _LEFT_OUT = 1.0
-_WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)*")
+# Letters with their marks: to `re` the vowel signs of Indic scripts are no part of a word.
+_WORD = regex.compile(r"[\p{L}\p{N}][\p{L}\p{M}\p{N}]*(?:'[\p{L}\p{N}][\p{L}\p{M}\p{N}]*)*")
 
 
 def words_of(text: str) -> list[str]:
     """Words in lower case, numbers as they stand, without punctuation but inside a word."""
-    return _WORD.findall(text.casefold().replace("\u2019", "'"))
+    found: list[str] = _WORD.findall(text.casefold().replace("\u2019", "'"))
+    return found
 
 
 @lru_cache(maxsize=8192)

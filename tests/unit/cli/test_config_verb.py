@@ -122,3 +122,14 @@ def test_a_judge_is_a_name_or_a_section(speechrl) -> None:
         {"name": "whisper-base", "languages": None},
         {"name": "moonshine-tiny", "languages": ["en"]},
     ]
+
+
+def test_every_file_is_looked_at_whatever_is_wrong_with_the_first(speechrl, tmp_path) -> None:
+    tree = yaml.safe_load(speechrl("config", "show", "package:configs/tts/quickstart.yaml").out)
+    tree["rewards"]["terms"] = [{"name": "recogniser", "options": {"recogniser": str(tmp_path / "none")}}]
+    (tmp_path / "a.yaml").write_text(yaml.safe_dump(tree))
+    ended = speechrl("config", "check", tmp_path / "a.yaml", QUICKSTART, "--json")
+    first, second = json.loads(ended.out)
+    assert ended.code != 0
+    assert (first["ok"], second["ok"]) == (False, True)
+    assert "a.yaml" in first["error"]

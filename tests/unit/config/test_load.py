@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from speechrl.config.load import load_config, resolve_path, show
+from speechrl.config.schema import RolloutConfig, RunConfig
 from speechrl.errors import ConfigError
 
 GOOD = """
@@ -170,3 +171,19 @@ def test_what_two_options_together_mean_is_said_as_a_sentence(good: Path) -> Non
     assert "algorithm.resample_zero_spread: a group of one has no spread" in message
     assert "must be" not in message
     assert "Value error" not in message
+
+
+@pytest.mark.parametrize("key", ["train.max_grad_norm", "guards.max_kl", "algorithm.clip_high"])
+def test_numbers_are_finite(key: str) -> None:
+    with pytest.raises(ConfigError, match="a finite number"):
+        load_config("package:configs/asr/quickstart.yaml", [f"{key}=.inf"])
+
+
+def test_a_synthesiser_s_limits_are_those_of_speech_also_in_python() -> None:
+    config = RunConfig.model_validate(
+        {
+            "task": "tts", "output": "run", "model": {"path": "toy"}, "data": {"train": "none"},
+            "rollout": RolloutConfig(group_size=4), "rewards": {"terms": [{"name": "duration"}]},
+        }
+    )  # fmt: skip
+    assert (config.rollout.group_size, config.rollout.max_new_tokens) == (4, 400)

@@ -155,3 +155,15 @@ def test_good_rows_are_read_back_as_they_were_checked(folder):
     )
     (again,) = read_manifest(folder / "good.jsonl.gz")
     assert again.supervisions[0].language == "de"
+
+
+def test_good_rows_keep_what_tells_whether_their_id_is_their_own(tmp_path):
+    sf.write(tmp_path / "a.wav", np.full(16_000, 0.1, np.float32), 16_000)
+    made = {"kind": "repeated", "of": ["x"], "times": 2}
+    rows = [{"audio": "a.wav", "text": "one"}, {"id": "b", "audio": "a.wav", "text": "two", "made": made}]
+    (tmp_path / "m.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    check_manifest(tmp_path / "m.jsonl").write_good(tmp_path / "good.jsonl")
+    first, second = map(json.loads, (tmp_path / "good.jsonl").read_text().splitlines())
+    assert "id" not in first
+    assert (second["id"], second["made"]) == ("b", made)
+    assert read_manifest(tmp_path / "good.jsonl")[1].supervisions[0].custom["made"] == made

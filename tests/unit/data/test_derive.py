@@ -104,3 +104,20 @@ def test_a_seed_of_its_own_makes_other_items_with_other_ids(manifest):
     assert ids >= {"long-000", "long-000@7", "long-000@8"}
     with pytest.raises(DataError, match="#long@7"):
         read_set(f"{manifest}#long@x")
+
+
+def test_a_short_item_among_long_ones_gets_company_and_languages_stay_apart(tmp_path):
+    rows = []
+    for index, (seconds, language) in enumerate([(36, "en"), (36, "en"), (10, "en"), (20, "zh"), (20, "zh")]):
+        sf.write(tmp_path / f"{index}.wav", np.full(seconds * 16_000, 0.1, np.float32), 16_000)
+        rows.append(
+            {"id": f"u{index}", "audio": f"{index}.wav", "text": f"word{index}", "language": language}
+        )
+    rows.append({"id": "u5", "audio": "2.wav", "text": "word5", "language": "en"})
+    (tmp_path / "m.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    for seed in range(4):
+        cuts = list(read_set(f"{tmp_path / 'm.jsonl'}#long@{seed}"))
+        assert all(15 <= cut.duration <= 40 for cut in cuts)
+        for cut in cuts:
+            spoken = {name in ("u3", "u4") for name in cut.supervisions[0].custom["made"]["of"]}
+            assert spoken == {cut.supervisions[0].language == "zh"}

@@ -211,3 +211,20 @@ def test_items_are_made_one_by_one(manifest, monkeypatch) -> None:
         opened.clear()
         next(derive(f"{manifest}#{kind}@3"))
         assert len(opened) == 1
+
+
+def test_a_folder_that_is_a_link_is_written_through(manifest, tmp_path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    write_derived(str(manifest), ["repeated"], 3, tmp_path / "link")
+    assert len(list(read_manifest(tmp_path / "real" / "manifest.jsonl"))) == 6
+    assert {path.name for path in (tmp_path / "real").iterdir()} == {"audio", "manifest.jsonl", "recipe.json"}
+
+
+def test_babble_needs_somebody_else(tmp_path, manifest) -> None:
+    shutil.copy(manifest.parent / "0.wav", tmp_path)
+    (tmp_path / "m.jsonl").write_text('{"audio": "0.wav", "text": "one"}\n')
+    with pytest.raises(DataError, match="has one alone"):
+        read_set(f"{tmp_path / 'm.jsonl'}#babble")
+    kinds = {made(read_set(f"{tmp_path / 'm.jsonl'}#noise@{seed}")[0])["noise"] for seed in range(8)}
+    assert kinds == {"pink", "hum"}

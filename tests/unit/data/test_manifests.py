@@ -263,3 +263,22 @@ def test_what_cannot_be_read_or_written_again_is_a_bad_row(folder):
     first, *others = read_rows(folder / "m.jsonl")
     assert (first.id, first.named) == ("0", True)
     assert [row.reason for row in others] == ["not a JSON object"] * 2
+
+
+def test_a_row_is_plain_by_its_audio_and_its_language_may_have_either_name(folder):
+    rows = [
+        {"audio": "wavs/a.wav", "text": "eins", "type": "call", "lang": "de"},
+        {"audio": "wavs/b.flac", "text": "zwei", "recording": "b", "language": "de"},
+    ]
+    assert [cut.supervisions[0].language for cut in read_manifest(write_jsonl(folder / "m.jsonl", rows))] == [
+        "de"
+    ] * 2
+    rows = [{"audio_filepath": "wavs/a.wav", "text": "eins", "language": "de"}]
+    assert read_manifest(write_jsonl(folder / "n.jsonl", rows))[0].supervisions[0].language == "de"
+
+
+def test_a_broken_first_line_is_one_bad_row(folder):
+    (folder / "m.jsonl").write_text('{"audio": "wa\n{"audio": "wavs/a.wav", "text": "one"}\n')
+    first, second = read_rows(folder / "m.jsonl")
+    assert isinstance(first, Problem)
+    assert isinstance(second, Row)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import soundfile as sf
 
+from speechrl.data import distort
 from speechrl.errors import ConfigError, DataError
 from speechrl.evaluate import sets as sets_module
 from speechrl.evaluate.sets import load_sets
@@ -61,3 +62,10 @@ def test_a_name_that_cannot_be_a_file_is_refused(manifest):
 def test_an_unknown_ending_is_refused(manifest):
     with pytest.raises(DataError):
         load_sets({"loud": f"{manifest}#loud"})
+
+
+def test_of_a_derived_set_no_more_is_made_than_the_limit(manifest, monkeypatch):
+    made = []
+    monkeypatch.setattr(distort, "telephone_band", lambda audio, rate: made.append(1) or audio)
+    load_sets({"telephone": f"{manifest}#telephone"}, limit=1)
+    assert made == [1]

@@ -247,3 +247,9 @@ def test_the_configuration_of_another_program_is_refused(run_dir, tmp_path, text
     (copy / "config.yaml").write_text(text)
     with pytest.raises(DataError, match=r"config\.yaml: no configuration of a run"):
         write_report(copy)
+
+
+def test_a_finished_run_without_sets_is_not_called_unfinished(tmp_path, make):
+    folder = make["make_run"](tmp_path / "bare", steps=3, finished=False)
+    (folder / "evaluation.json").write_text('{"before": null, "after": {}, "paired": {}}')
+    assert "no set to evaluate on" in write_report(folder).read_text()

@@ -134,3 +134,19 @@ def test_metrics_are_complete() -> None:
     }
     assert asr_metrics("hello", "")["empty"] == 1.0
     assert asr_metrics("", "hello")["wer"] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("reference", "hypothesis", "keyword", "language"),
+    [
+        ("Don't hold the line", "do not hold the line", "don't", "en"),
+        ("It is 3.5 volts", "it is three point five volts", "3.5", "en"),
+        ("costs $5 now", "costs five dollars now", "$5", "en"),
+        ("\u0130zmir g\u00fczel", "izmir g\u00fczel", "\u0130zmir", "tr"),
+    ],
+)
+def test_a_keyword_is_found_in_its_normal_form(
+    reference: str, hypothesis: str, keyword: str, language: str
+) -> None:
+    assert accuracy(reference, hypothesis, language) == 1.0
+    assert keyword_counts(reference, hypothesis, [keyword], language) == (1, 1, 1)

@@ -34,3 +34,13 @@ def test_made_up_words_are_told_from_misheard_ones(truth, hypothesis, expected) 
 def test_a_run_is_not_broken_by_the_end_and_not_joined_across_an_answer() -> None:
     assert found("call me back", "so long call me back then again", 2) == "so long then again"
     assert found("call me back", "so call long me then back", 2) == ""
+
+
+def test_words_keep_the_signs_of_their_script() -> None:
+    hindi = "\u092e\u0948\u0902 \u0915\u0932 \u0917\u092f\u093e \u0925\u093e"
+    assert words_of(hindi) == hindi.split()
+    longer = hindi.replace(
+        "\u0915\u0932",
+        "\u0915\u0932 \u0935\u093f\u0936\u094d\u0935\u0935\u093f\u0926\u094d\u092f\u093e\u0932\u092f",
+    )
+    assert made_up_words(hindi, longer, 2) == (False,) * 5

@@ -9,11 +9,12 @@ import torch
 from speaking_toys import PerfectJudge, ToySynthesiser, ears, sentence, toy_ears, words_of
 
 from speechrl.config.schema import RunConfig
-from speechrl.errors import ConfigError
+from speechrl.errors import ConfigError, RewardError
 from speechrl.evaluate import tts
 from speechrl.models.encode_once import EncodeOnce
 from speechrl.report.held_out import evaluation_audio_name
 from speechrl.report.writers import read_rows
+from speechrl.train import evaluations as evaluations_module
 from speechrl.train.evaluations import Evaluations
 from speechrl.train.events import SilentListener
 
@@ -137,3 +138,18 @@ def test_ears_that_an_evaluation_opened_are_closed(make, monkeypatch):
     monkeypatch.setattr(tts, "load_ears", lambda judges, **_: made)
     make().before(resume=False)
     assert len(closed) == 1
+
+
+def test_a_judge_that_fails_between_steps_costs_its_numbers_alone(make, monkeypatch):
+    told = []
+
+    class Told(SilentListener):
+        def message(self, text, *, alarm=False):
+            told.append((text, alarm))
+
+    def fail(*_, **__):
+        raise RewardError("perfect failed on 5 of 6")
+
+    monkeypatch.setattr(evaluations_module, "evaluate_model", fail)
+    assert make(listener=Told()).between(2, stage) == {}
+    assert told == [("step 2: not evaluated: perfect failed on 5 of 6", True)]

@@ -236,3 +236,45 @@ def test_the_reference_reads_a_batch_once_however_many_updates(lora_rank: int) -
     kl = teacher.update(samples, 1).metrics["kl"]
     assert sorted(calls) == [0, 1, 2]
     assert kl > 0
+
+
+def test_updates_before_one_that_is_not_finite_are_owned_up_to() -> None:
+    model = toy_language_model()
+    teacher = learner(model, updates_per_batch=2)
+    before = copy.deepcopy(model.state_dict())
+    step, calls = teacher._optimizer.step, []
+
+    def spoil() -> None:
+        step()
+        calls.append(1)
+        next(model.parameters()).data.fill_(float("nan"))
+
+    teacher._optimizer.step = spoil  # type: ignore[method-assign, assignment]
+    report = teacher.update(toy_samples(model, [[1.0, -1.0]]), 1)
+    assert len(calls) == 1
+    assert report.updated
+    assert report.metrics["non_finite"] == 1.0
+    assert any(not torch.equal(before[name], value) for name, value in model.state_dict().items())
+
+
+def test_a_state_of_another_rank_is_refused() -> None:
+    narrow, wide = (learner(toy_language_model(), lora_rank=rank) for rank in (1, 4))
+    with pytest.raises(RuntimeError, match="has shape"):
+        wide.load_state_dict(narrow.state_dict())
+
+
+@pytest.mark.parametrize(("kl", "kept"), [("k3", False), ("full", True)])
+def test_logits_of_the_reference_are_kept_where_they_are_read(kl: str, kept: bool) -> None:
+    model = toy_language_model()
+    teacher = learner(model, algorithm={"kl": kl})
+    asked = []
+    score = teacher._score
+
+    def spy(*arguments: Any, keep_logits: bool) -> CompletionScores:
+        asked.append((arguments[0] is teacher._reference, keep_logits))
+        return score(*arguments, keep_logits=keep_logits)
+
+    teacher._algorithm.needs_logits = True
+    teacher._score = spy  # type: ignore[method-assign, assignment]
+    teacher.update(toy_samples(model, [[1.0, -1.0]]), 1)
+    assert asked == [(False, True), (True, kept)]

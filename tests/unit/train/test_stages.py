@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from speechrl.errors import ConfigError
 from speechrl.train.stages import Stages, choose_device
 
 
@@ -75,3 +76,10 @@ def test_a_module_that_came_only_in_part_leaves_too(pretended_gpu: torch.device)
     with pytest.raises(torch.OutOfMemoryError), Stages(pretended_gpu)("update", module):
         raise AssertionError("entered")
     assert module.visited == ["cuda", "cpu"]
+
+
+def test_a_gpu_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ConfigError, match="torch sees no GPU"):
+        choose_device("cuda")
+    assert choose_device("auto") == torch.device("cpu")

@@ -395,3 +395,18 @@ def test_disturbances_begin_after_their_share_of_the_steps(tmp_path) -> None:
 
     none, late, all_along = card({"token_noise": 0.0}), card({**strong, "after": 1.0}), card(strong)
     assert none == late != all_along
+
+
+def test_a_head_that_cannot_be_measured_is_told_before_the_training(tmp_path) -> None:
+    config = run(tmp_path)
+    held_out = [row | {"voice": "carl"} for row in language(40, 2)]
+    write(tmp_path / "held_out.jsonl", held_out)
+    told = []
+    with pytest.raises(DataError, match=r"head speaker: no held-out pair has a label"):
+        train_token2text(
+            config.model_copy(
+                update={"data": config.data.model_copy(update={"held_out": str(tmp_path / "held_out.jsonl")})}
+            ),
+            told.append,
+        )
+    assert not told
