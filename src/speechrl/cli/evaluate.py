@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
@@ -70,7 +71,8 @@ def evaluate_command(
     from speechrl.config.schema import SPEECH_TOKENS, EvaluationConfig, Measure
     from speechrl.data.fit import refuse_unfit, unfit_prompts
     from speechrl.evaluate.dispatch import evaluate_model
-    from speechrl.evaluate.results import assemble
+    from speechrl.evaluate.ears import load_ears
+    from speechrl.evaluate.results import Evaluation, assemble
     from speechrl.evaluate.sets import load_sets
     from speechrl.models.load import load_model
 
@@ -98,10 +100,20 @@ def evaluate_command(
     )
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     keep = None if output is None else _keeper(output)
-    evaluation = evaluate_model(loaded, prompts, config, device, keep=keep)
+    evaluation = Evaluation({}, {})
+    with ExitStack() as stack:
+        ears = None
+        if loaded.task == "tts":
+            ears = stack.enter_context(
+                load_ears(config.judges, measures=config.measures, window=config.window)
+            )
+        for name, some in prompts.items():
+            one = evaluate_model(loaded, {name: some}, config, device, ears=ears, keep=keep)
+            evaluation = Evaluation({**evaluation.sets, **one.sets}, {**evaluation.seconds, **one.seconds})
+            if output is not None:  # set by set: whatever stops the next, this one is measured
+                evaluation.write(output)
     found = assemble(None, evaluation, config.bootstrap)
     if output is not None:
-        evaluation.write(output)
         write_json(output / "evaluation.json", found)
     if json:
         print_json(found["after"])

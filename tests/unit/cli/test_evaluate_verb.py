@@ -9,7 +9,8 @@ import soundfile as sf
 from speaking_toys import RATE_HZ, ToySynthesiser, tone, toy_ears, words_of
 
 from speechrl.cli import evaluate
-from speechrl.errors import ConfigError
+from speechrl.errors import ConfigError, RewardError
+from speechrl.evaluate import dispatch
 from speechrl.report.writers import read_rows
 
 
@@ -28,7 +29,7 @@ def toy(monkeypatch):
     asked = []
     monkeypatch.setattr("speechrl.models.load.load_model", lambda path: ToySynthesiser())
     monkeypatch.setattr(
-        "speechrl.evaluate.tts.load_ears",
+        "speechrl.evaluate.ears.load_ears",
         lambda judges, *, measures, **_: asked.append((list(judges), list(measures))) or toy_ears(),
     )
     return asked
@@ -89,3 +90,20 @@ def test_what_the_model_cannot_speak_is_refused_before_it_speaks(speechrl, manif
     assert ended.code == 3
     assert "row 1 (s9), text: digits in 'room 42'; spell them out" in ended.err
     assert not toy
+
+
+def test_a_set_that_fails_leaves_those_before_it(speechrl, manifest, toy, tmp_path, monkeypatch) -> None:
+    measure = dispatch.evaluate_model
+
+    def fail(model, sets, *arguments, **options):
+        if "second" in sets:
+            raise RewardError("deaf failed on 3 of 3")
+        return measure(model, sets, *arguments, **options)
+
+    monkeypatch.setattr(dispatch, "evaluate_model", fail)
+    arguments = ("--vocoder", "fast", "--max-new-tokens", 5, "--output", tmp_path / "out")
+    ended = speechrl(
+        "evaluate", "toy", "--set", f"first={manifest}", "--set", f"second={manifest}", *arguments
+    )
+    assert ended.code == RewardError.exit_code
+    assert len(read_rows(tmp_path / "out" / "first.jsonl")) == 3
