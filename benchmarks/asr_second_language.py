@@ -34,6 +34,7 @@ from asr_study import (
     Study,
     choose_data,
     composition,
+    keep_contexts,
     train_and_write,
 )
 from asr_study_folder import START, finished, folder_of, report, rows_of
@@ -122,6 +123,7 @@ def main() -> None:
         return
     study = OtherLanguage(chosen.model, chosen.data, chosen.split, chosen.steps, chosen.row)
     choose_data(study, study.recipes, chosen.work)
+    keep_contexts(study, chosen.work)
     train_and_write(study, study.recipes, chosen, lambda: collect(study, chosen.work, chosen.seeds))
 
 

@@ -34,6 +34,10 @@ from asr_study_table import COLUMNS, compare, line, page
 from result_file import write_result
 from training_runs import run_all, run_once, train_command
 
+from speechrl.evaluate.sets import load_sets
+from speechrl.models.context_store import ContextStore
+from speechrl.models.encode_once import MAX_BYTES, EncodeOnce
+from speechrl.models.load import load_model
 from speechrl.report.writers import read_rows
 
 if TYPE_CHECKING:
@@ -148,10 +152,11 @@ class Study:
             settings |= {"algorithm.name": "sft", "algorithm.loss_mean": "token"}
         return self._train(folder, settings)
 
-    def evaluation(self, folder: Path) -> list[str]:
+    def evaluation(self, work: Path, folder: Path) -> list[str]:
         """The command that evaluates the start: a run whose one step is too small to change anything."""
         settings = {
             "data.train": f"{self.data}/train.jsonl",
+            "data.contexts": str(work / "data" / "contexts"),
             "train.steps": 1,
             "train.learning_rate": 1e-12,
         }
@@ -199,6 +204,7 @@ def main() -> None:
         return
     study = Study(chosen.start, chosen.data, chosen.split, chosen.steps)
     choose_data(study, ROWS, chosen.work)
+    keep_contexts(study, chosen.work)
     recipes = {row: ROWS[row] for row in chosen.rows}
     train_and_write(study, recipes, chosen, lambda: collect(chosen.work, chosen.seeds))
 
@@ -216,6 +222,15 @@ def choose_data(study: Study, recipes: Mapping[str, Recipe], work: Path) -> None
     run_once(study.selection(card.parent), card.parent, result=card.name, resumable=False)
     check_sizes(json.loads(card.read_text())["subsets"], recipes)
     claim(work, study, recipes)
+
+
+def keep_contexts(study: Study, work: Path) -> None:
+    """Encode the held-out sets once: no run changes the encoder, and every run would do so anew."""
+    model = load_model(study.start)
+    store = ContextStore(work / "data" / "contexts", fingerprint(model), MAX_BYTES)
+    once = EncodeOnce(model, store=store)
+    for prompts in load_sets(study.sets).values():
+        once.encode(prompts)
 
 
 def train_and_write(
@@ -252,7 +267,7 @@ def train_all(
 ) -> list[str]:
     """Evaluate the start, and train every recipe with every seed, so many at once; see `run_all`."""
     start = folder_of(work, START, 0)
-    jobs = [(study.evaluation(start), start)]
+    jobs = [(study.evaluation(work, start), start)]
     for seed in seeds:
         for name, recipe in recipes.items():
             folder = folder_of(work, name, seed)

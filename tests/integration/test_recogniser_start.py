@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from speechrl.models.fingerprint import fingerprint
 from speechrl.models.load import load_model
 from speechrl.types import Prompt
 
@@ -25,5 +26,7 @@ def test_a_context_does_not_move_with_the_policy(tiny_model: Path, tmp_path: Pat
     model.save(tmp_path / "saved")
     again: Any = load_model(str(tmp_path / "saved"))
     torch.testing.assert_close(again.encode([prompt])[0].embeddings_TD, before, rtol=1e-3, atol=1e-3)
+    named = fingerprint(again)
     again.take_start()
+    assert fingerprint(again) != named
     assert (again.encode([prompt])[0].embeddings_TD[-1] - before[-1]).mean() > 0.9

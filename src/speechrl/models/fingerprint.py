@@ -6,16 +6,17 @@ import hashlib
 from typing import TYPE_CHECKING
 
 import torch
+from torch import nn
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from speechrl.models.base import SpeechModel
 
 
 def fingerprint(model: SpeechModel) -> str:
-    """That of encoder and language model together."""
-    return weights_fingerprint(model.encoder, model.language_model)
+    """That of encoder, language model, and what a recogniser puts behind the audio."""
+    start_D = getattr(model, "start_D", None)
+    further = [] if start_D is None else [nn.ParameterList([nn.Parameter(start_D, requires_grad=False)])]
+    return weights_fingerprint(model.encoder, model.language_model, *further)
 
 
 def weights_fingerprint(*modules: nn.Module) -> str:

@@ -161,7 +161,7 @@ def test_the_selection_is_a_command_that_holds_out_dev_and_test(tmp_path):
 
 
 def test_the_start_is_evaluated_on_the_same_sets_by_a_run_that_changes_nothing(tmp_path):
-    command = STUDY.evaluation(tmp_path)
+    command = STUDY.evaluation(tmp_path, tmp_path)
     config = load_as(RunConfig, asr_study.CONFIG, command[command.index(str(asr_study.CONFIG)) + 1 :])
     assert config.evaluation.sets == STUDY.sets
     assert (config.train.steps, config.model.path, config.output) == (1, STUDY.start, str(tmp_path))
