@@ -37,6 +37,7 @@ from training_runs import run_all, run_once, train_command
 from speechrl.evaluate.sets import load_sets
 from speechrl.models.context_store import ContextStore
 from speechrl.models.encode_once import MAX_BYTES, EncodeOnce
+from speechrl.models.fingerprint import fingerprint
 from speechrl.models.load import load_model
 from speechrl.report.writers import read_rows
 
