@@ -46,6 +46,11 @@ INDEPENDENT_TOKEN2TEXT = "package:starter/token2text_judge"
 QUALITY_SENTENCES = 100
 RESAMPLES = 5000
 MEASURES = ("similarity", "quality", "log_f0_std", "no_stop", "tokens")
+RUNAWAY = 2.0
+"""A rendering runs away from this many times the usual length on: of its sentence, over all systems of a table."""
+RUNS_AWAY = "runs_away"
+IN_TIME = {f"{judge}, in time": judge for judge in JUDGES}
+"""Word errors in the renderings that do not run away, by name -> judge."""
 Count = Callable[[Sequence[SpokenRow]], list[tuple[float, float]]]
 """What is summed above and below the line of a rate, for each row."""
 
@@ -184,7 +189,30 @@ class Table:
         self._systems = systems
         self._counters: dict[str, Count] = {judge: word_errors(judge) for judge in JUDGES}
         self._counters |= {"token_cer": TokenJudge(), **{name: value(name) for name in MEASURES}}
+        self._counters[RUNS_AWAY] = lambda rows: [(float(self._runs_away(row)), 1.0) for row in rows]
+        self._counters |= {name: self._in_time(judge) for name, judge in IN_TIME.items()}
+        lengths: dict[str, list[int]] = {}
+        for runs in systems.values():
+            for heard in runs:
+                for spoken in heard.values():
+                    for row in spoken.rows:
+                        lengths.setdefault(row.id, []).append(row.tokens)
+        self._usual = {name: float(np.median(found)) for name, found in lengths.items()}
         self._runs: dict[tuple[str, str, str], list[list[tuple[float, float]]]] = {}
+
+    def _runs_away(self, row: SpokenRow) -> bool:
+        return row.tokens >= RUNAWAY * self._usual[row.id]
+
+    def _in_time(self, judge: str) -> Count:
+        every = word_errors(judge)
+
+        def count(rows: Sequence[SpokenRow]) -> list[tuple[float, float]]:
+            return [
+                (0.0, 0.0) if self._runs_away(row) else errors
+                for row, errors in zip(rows, every(rows), strict=True)
+            ]
+
+        return count
 
     def runs(self, system: str, part: str, measure: str) -> list[list[tuple[float, float]]]:
         """What a measure counts in each row of a set, by training seed."""
@@ -202,7 +230,7 @@ class Table:
     def row(self, system: str, part: str) -> dict[str, Any]:
         """Numbers of a system on a set, by training seed, and against the base; None where nobody measured."""
         found: dict[str, Any] = {"system": system, "set": part, "training_seeds": len(self._systems[system])}
-        for measure in (*JUDGES, "token_cer", *MEASURES):
+        for measure in (*JUDGES, "token_cer", *MEASURES, RUNS_AWAY, *IN_TIME):
             runs = self.runs(system, part, measure)
             if not any(below for run in runs for _, below in run):
                 found[measure] = None
@@ -210,7 +238,7 @@ class Table:
             each = [_mean(run) for run in runs]
             found[measure] = {"mean": float(np.mean(each)), "by_training_seed": each}
             if system != "base":
-                rate = measure in JUDGES or measure in ("token_cer", "tokens")
+                rate = measure in (*JUDGES, *IN_TIME, "token_cer", "tokens")
                 found[measure]["against_base"] = compare(
                     self.counts("base", part, measure), self.counts(system, part, measure), rate=rate
                 )

@@ -27,6 +27,7 @@ import numpy as np
 from result_file import shown, write_result
 from training_runs import run_once, train_command
 from tts_listening import (
+    IN_TIME,
     JUDGES,
     PLAN,
     Count,
@@ -329,7 +330,7 @@ def compared(
             **compare(table.counts(worse, "test", judge), table.counts(better, "test", judge), rate=True),
         }
         for worse, better in ORDER
-        for judge in (*JUDGES, "token_cer")
+        for judge in (*JUDGES, "token_cer", *IN_TIME)
     ]  # fmt: skip
     return rows, order
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from result_file import markdown_table
-from tts_listening import JUDGES
+from tts_listening import IN_TIME, JUDGES, RUNS_AWAY
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-PERCENT = (*JUDGES, "token_cer")
+PERCENT = (*JUDGES, "token_cer", RUNS_AWAY, *IN_TIME)
 TITLES = {
     "whisper-tiny.en": "WER, Whisper tiny.en", "moonshine-tiny": "WER, Moonshine", "token_cer": "CER, tokens",
+    "runs_away": "runs away", "whisper-tiny.en, in time": "in time, Whisper",
+    "moonshine-tiny, in time": "in time, Moonshine",
     "similarity": "similarity", "quality": "DistillMOS", "log_f0_std": "log-F0 spread", "no_stop": "no stop",
     "tokens": "length",
 }  # fmt: skip
@@ -65,5 +67,6 @@ def _order(pairs: Sequence[Mapping[str, Any]]) -> str:
             for one in pairs
             if (one["worse_in_the_paper"], one["better_in_the_paper"]) == (worse, better)
         }
-        lines.append([f"{better} against {worse}", *(by_judge[judge] for judge in PERCENT)])
-    return markdown_table(["", *(TITLES[judge] for judge in PERCENT)], lines)
+        lines.append([f"{better} against {worse}", *by_judge.values()])
+    judges = list(dict.fromkeys(one["judge"] for one in pairs))
+    return markdown_table(["", *(TITLES[judge] for judge in judges)], lines)
