@@ -1,8 +1,9 @@
 """Whether a run of the real starter recogniser, killed with -9 and resumed, equals one that was never stopped.
 
 The same few steps of GRPO in bfloat16 are run once straight through, and once more with SIGKILL at random moments of
-random steps, each time followed by `--resume`. Then every number of `metrics.jsonl` but times and memory, and every
-tensor of the last checkpoint (weights and optimiser), must be equal bit for bit.
+random steps, each time followed by `--resume`. They go through a dozen recordings several times, since what is kept in
+memory from one epoch to the next is gone after a kill. Then every number of `metrics.jsonl` but times and memory, and
+every tensor of the last checkpoint (weights and optimiser), must be equal bit for bit.
 
     python benchmarks/resume_exactness.py            # a few minutes; writes benchmarks/results/resume_exactness.json
     python benchmarks/resume_exactness.py --kills 6 --seed 7
@@ -25,10 +26,13 @@ import torch
 from result_file import write_result
 from safetensors.torch import load_file
 
+from speechrl.config.load import resolve_path
+
 ROOT = Path(__file__).resolve().parents[1]
 RESULT = ROOT / "benchmarks" / "results" / "resume_exactness.json"
 CONFIG = "package:configs/asr/quickstart.yaml"
 STEPS = 8
+FEW, RECORDINGS = "few.jsonl", 12
 SETTINGS = {
     "train.steps": STEPS,
     "train.checkpoint_every": 2,
@@ -49,8 +53,17 @@ UNTIMED = ("seconds/", "memory/")
 
 def command(run_dir: Path, *flags: str) -> list[str]:
     """The command line, which anybody can repeat."""
-    settings = [f"{key}={value}" for key, value in {**SETTINGS, "output": run_dir}.items()]
+    places = {"output": run_dir, "data.train": run_dir.parent / FEW}
+    settings = [f"{key}={value}" for key, value in {**SETTINGS, **places}.items()]
     return [sys.executable, "-m", "speechrl.cli", "train", CONFIG, *settings, *flags]
+
+
+def write_few(folder: Path) -> None:
+    """A manifest of the first recordings that ship."""
+    source = resolve_path("package:data/asterisk_en/train.jsonl")
+    lines = [json.loads(line) for line in source.read_text().splitlines()[:RECORDINGS]]
+    found = [{**line, "audio": str(source.parent / line["audio"])} for line in lines]
+    (folder / FEW).write_text("".join(json.dumps(line) + "\n" for line in found))
 
 
 def start(run_dir: Path, log: Path, *flags: str) -> subprocess.Popen[bytes]:
@@ -148,6 +161,7 @@ def main() -> None:
     chosen = parser.parse_args()
     shutil.rmtree(chosen.work, ignore_errors=True)
     chosen.work.mkdir(parents=True)
+    write_few(chosen.work)
     straight, broken = chosen.work / "straight", chosen.work / "broken"
     log = chosen.work / "log.txt"
 
