@@ -22,14 +22,14 @@ def train_command(config: Path, settings: Mapping[str, Any]) -> list[str]:
 
 
 def run_once(
-    command: Sequence[str], folder: Path, *, result: str = "model/speechrl.json", resumable: bool = True
+    command: Sequence[str], folder: Path, *, result: str = "evaluation.json", resumable: bool = True
 ) -> None:
     """Run a command, unless its result is there; print how long it took.
 
     Args:
         command: One thread is for it. What it prints is added to a log beside the folder: that of a crash stays.
         folder: Of the run.
-        result: The last file that it writes there; of training, the model.
+        result: The last file that it writes there; of training, what the evaluation found, even if of no set.
         resumable: Whether it takes `--resume`, to go on with what is in the folder.
 
     Raises:

@@ -162,7 +162,8 @@ def by_sentence(parts: Sequence[Sequence[tuple[float, float]]], ids: Sequence[st
 def compare(before: np.ndarray, after: np.ndarray, *, rate: bool) -> dict[str, Any]:
     """Paired bootstrap over sentences of two systems, each given as `by_sentence`.
 
-    A sentence that was not measured for one of them is left out; of rates, also one of which less was measured.
+    A sentence that was not measured for one of them is left out. Where less of it was measured for one, its rate counts
+    with the weight that it has in `after`.
 
     Args:
         before: The system that `after` is compared with.
@@ -170,14 +171,13 @@ def compare(before: np.ndarray, after: np.ndarray, *, rate: bool) -> dict[str, A
         rate: True compares rates by their ratio, False means by their difference.
     """
     known = (before[:, 1] > 0) & (after[:, 1] > 0)
-    if rate:  # the errors of both are divided by the same words
-        known &= np.isclose(before[:, 1], after[:, 1])
-    first, second, below = before[known, 0], after[known, 0], after[known, 1]
+    second, below = after[known, 0], after[known, 1]
+    first = before[known, 0] * below / before[known, 1]
     if rate:
         moved = paired(first, second, below, resamples=RESAMPLES, seed=1)
         assert moved is not None
         return {"relative_change": moved.relative_change, "low": moved.low, "high": moved.high, "p": moved.p}
-    shifted = paired_difference(first * below / before[known, 1], second, below, resamples=RESAMPLES, seed=1)
+    shifted = paired_difference(first, second, below, resamples=RESAMPLES, seed=1)
     assert shifted is not None
     return {"difference": shifted.difference, "low": shifted.low, "high": shifted.high, "p": shifted.p}
 

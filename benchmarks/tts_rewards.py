@@ -110,7 +110,7 @@ def main() -> None:
             return
         settings = {"output": str(folder), "model.path": str(chosen.base), "seed": seed}
         settings["train.steps"] = chosen.steps
-        settings |= {"train.learning_rate": tuned(system.method).rate, **system.settings}
+        settings |= {"train.learning_rate": tuned(system.method, chosen.base).rate, **system.settings}
         run_once(train_command(CONFIG, settings), folder)
 
     with ThreadPoolExecutor(chosen.workers) as pool:
@@ -136,7 +136,7 @@ def main() -> None:
         seeds=chosen.seeds,
         base=shown(chosen.base),
         steps=chosen.steps,
-        rates={name: tuned(system.method).rate for name, system in systems.items()},
+        rates={name: tuned(system.method, chosen.base).rate for name, system in systems.items()},
         rows=rows,
     )
 

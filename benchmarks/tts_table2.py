@@ -4,13 +4,13 @@
     python benchmarks/tts_table2.py --codes build/starter_tts/codes --tokenizer build/starter_tts/tokenizer
 
 The first trains every method in every way of `CANDIDATES`, lets dev decide, and writes
-`benchmarks/results/tts_table2_tuning.json`; the second takes what was chosen and writes
-`benchmarks/results/tts_table2.json`. Every method begins at the same model, the shipped one or `--base` (one that runs
-away: `tts_runaway_base.py`), and trains for the same number of steps; supervised training goes on for as many on the
-starter's own corpus (without `--codes` it is left out). Each run is then repeated for as many steps as it takes to be
-as far from the base as the method that moved least, and heard there; the rate is constant, so the repetition is the
-run's own beginning, which is checked. Listening is described in `tts_listening.py`. Runs and what was heard are kept
-under `--work`; the benchmark goes on where it was interrupted.
+`benchmarks/results/tts_table2_tuning.json` (of the shipped model `tts_table2_tuning_starter.json`); the second takes
+what was chosen and writes `benchmarks/results/tts_table2.json`. Every method begins at the same model, the shipped one
+or `--base` (one that runs away: `tts_runaway_base.py`), and trains for the same number of steps; supervised training
+goes on for as many on the starter's own corpus (without `--codes` it is left out). Each run is then repeated for as
+many steps as it takes to be as far from the base as the method that moved least, and heard there; the rate is constant,
+so the repetition is the run's own beginning, which is checked. Listening is described in `tts_listening.py`. Runs and
+what was heard are kept under `--work`; the benchmark goes on where it was interrupted.
 """
 
 from __future__ import annotations
@@ -45,7 +45,6 @@ from speechrl.report.writers import read_rows
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIG = ROOT / "benchmarks" / "tts.yaml"
-TUNING = ROOT / "benchmarks" / "results" / "tts_table2_tuning.json"
 BASE = "package:starter/tts"
 R1 = {"name": "token_accuracy"}
 R2 = {"name": "duration", "weight": 0.5}
@@ -181,7 +180,7 @@ def _train_supervised(job: Job, chosen: argparse.Namespace) -> None:
         str(chosen.tokenizer), "--init", str(resolve_path(chosen.base)), "--out", str(job.folder / "model"), "--seed",
         str(job.seed), "--steps", str(job.steps), "--learning-rate", str(job.pace.rate),
     ]  # fmt: skip
-    run_once(command, job.folder, resumable=False)
+    run_once(command, job.folder, result="model/speechrl.json", resumable=False)
 
 
 def tune(chosen: argparse.Namespace) -> None:
@@ -217,7 +216,7 @@ def tune(chosen: argparse.Namespace) -> None:
         )
         best[m] = asdict(Pace(row["rate"], row["weight"]))
     write_result(
-        TUNING,
+        tuning_of(chosen.base),
         seed=TUNE_SEED,
         steps=chosen.steps,
         sentences=TUNE_SENTENCES,
@@ -227,9 +226,15 @@ def tune(chosen: argparse.Namespace) -> None:
     )
 
 
-def tuned(method: str) -> Pace:
-    """What dev chose for a method."""
-    chosen = json.loads(TUNING.read_text())["chosen"]
+def tuning_of(base: str) -> Path:
+    """Where it is written what dev chose for a base: the shipped model, or one that runs away."""
+    name = "tts_table2_tuning_starter.json" if base == BASE else "tts_table2_tuning.json"
+    return ROOT / "benchmarks" / "results" / name
+
+
+def tuned(method: str, base: str) -> Pace:
+    """What dev chose for a method and a base."""
+    chosen = json.loads(tuning_of(base).read_text())["chosen"]
     return Pace(**chosen.get(method, chosen[FILTERED]))
 
 
@@ -272,7 +277,7 @@ def main() -> None:
 def measure(chosen: argparse.Namespace) -> None:
     """Train and hear every method, at equal steps and at equal distance, and write what was found."""
     methods = [*METHODS, *([SFT] if chosen.codes is not None else [])]
-    paces = {m: tuned(m) for m in methods}
+    paces = {m: tuned(m, chosen.base) for m in methods}
     jobs = [
         Job(m, seed, chosen.steps, paces[m], chosen.work / "steps" / f"{_slug(m)}-{seed}")
         for seed in chosen.seeds

@@ -356,6 +356,19 @@ def test_weights_of_a_step_that_failed_after_its_update_are_not_kept(
     assert "Everything up to step 2 is saved" in ears.messages[-1]
 
 
+def test_a_step_whose_row_is_written_is_kept_whatever_fails_then(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ears = Ears()
+    with monkeypatch.context() as patch:
+        broken = OSError("no room for samples")
+        patch.setattr(run_module.RunWriter, "_keep_samples", lambda *_: (_ for _ in ()).throw(broken))
+        with pytest.raises(TrainingError, match="no room for samples"):
+            train(toy_config(tmp_path), listener=ears)
+    assert len(comparable(tmp_path / "run")) == 1
+    assert ears.messages[-1].startswith("Everything up to step 1 is saved")
+
+
 def test_the_first_step_has_nothing_to_save(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ears = Ears()
     with monkeypatch.context() as patch:

@@ -83,6 +83,7 @@ def test_tables_tell_what_was_measured_and_leave_the_rest_out(
         return {"test": SpokenSet(rows), "hard": SpokenSet(rows)}
 
     monkeypatch.setattr(listening, "JUDGES", ("judge",))
+    monkeypatch.setattr(listening, "IN_TIME", {"judge, in time": "judge"})
     monkeypatch.setattr(table_page, "PERCENT", ("judge", "token_cer"))
     monkeypatch.setattr(table_page, "TITLES", {"judge": "WER"} | table_page.TITLES)
     monkeypatch.setattr(listening, "TokenJudge", lambda: lambda rows: [(1.0, 4.0)] * len(rows))
@@ -190,7 +191,7 @@ def test_a_run_is_made_once_goes_on_and_keeps_the_log_of_its_crash(runs: ModuleT
     script = (
         "import pathlib, sys; folder = pathlib.Path(sys.argv[1]); print(sys.argv[2:], flush=True);"
         "again = folder.exists(); (folder / 'model').mkdir(parents=True, exist_ok=True);"
-        "again or sys.exit('crash'); (folder / 'model' / 'speechrl.json').touch()"
+        "again or sys.exit('crash'); (folder / 'evaluation.json').touch()"
     )
     command = [sys.executable, "-c", script, str(folder)]
     with pytest.raises(subprocess.CalledProcessError):
@@ -202,7 +203,7 @@ def test_a_run_is_made_once_goes_on_and_keeps_the_log_of_its_crash(runs: ModuleT
 
 def test_a_run_that_fails_is_told_and_keeps_no_other_from_running(runs: ModuleType, tmp_path: Path) -> None:
     script = "import pathlib, sys; folder = pathlib.Path(sys.argv[1]); folder.name == 'b' and sys.exit(7);"
-    script += "(folder / 'model').mkdir(parents=True); (folder / 'model' / 'speechrl.json').touch()"
+    script += "(folder / 'model').mkdir(parents=True); (folder / 'evaluation.json').touch()"
     folders = [tmp_path / name for name in "abc"]
     jobs = [([sys.executable, "-c", script, str(folder)], folder) for folder in folders]
     assert runs.run_all(jobs, workers=1) == [f"b ended with 7, see {tmp_path / 'b.log'}"]

@@ -10,6 +10,7 @@ from speechrl.config.load import load_any, resolve_path, show
 from speechrl.config.schema import RunConfig
 from speechrl.config.selection import SelectionConfig
 from speechrl.config.token2text import Token2TextRun
+from speechrl.config.unread import unread_note
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = sorted((ROOT / "configs").rglob("*.yaml"))
@@ -43,3 +44,8 @@ def test_shipped_data_that_it_names_is_there(path: Path) -> None:
 def test_no_file_beside_them_is_left_unread() -> None:
     strays = [path for path in (ROOT / "configs").rglob("*") if path.is_file() and path.suffix != ".yaml"]
     assert strays == []
+
+
+@pytest.mark.parametrize("path", RUNS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_run_sets_what_it_does_not_read(path: Path) -> None:
+    assert unread_note(LOADED[path]) == ""

@@ -101,6 +101,7 @@ def evaluate_command(
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     keep = None if output is None else _keeper(output)
     evaluation = Evaluation({}, {})
+    found = assemble(None, evaluation)
     with ExitStack() as stack:
         ears = None
         if loaded.task == "tts":
@@ -110,11 +111,10 @@ def evaluate_command(
         for name, some in prompts.items():
             one = evaluate_model(loaded, {name: some}, config, device, ears=ears, keep=keep)
             evaluation = Evaluation({**evaluation.sets, **one.sets}, {**evaluation.seconds, **one.seconds})
+            found = assemble(None, evaluation, config.bootstrap)
             if output is not None:  # set by set: whatever stops the next, this one is measured
                 evaluation.write(output)
-    found = assemble(None, evaluation, config.bootstrap)
-    if output is not None:
-        write_json(output / "evaluation.json", found)
+                write_json(output / "evaluation.json", found)
     if json:
         print_json(found["after"])
     else:

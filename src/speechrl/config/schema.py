@@ -6,9 +6,18 @@ Unknown keys and wrong types are refused. Paths are relative to the working dire
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    field_validator,
+    model_validator,
+)
 
 from speechrl.types import Precision
 
@@ -104,6 +113,17 @@ class RewardConfig(Section):
     timeout_s: PositiveFloat = Field(
         60.0, description="A batch that takes longer counts as failed, if the reward has a process of its own"
     )
+
+    @field_validator("options")
+    @classmethod
+    def _is_finite(cls, options: dict[str, Any]) -> dict[str, Any]:
+        try:
+            json.dumps(options, allow_nan=False)
+        except ValueError:
+            raise ValueError("numbers must be finite; null is how most options are switched off") from None
+        except TypeError:
+            pass  # objects that Python gave are none of a file's
+        return options
 
 
 class RewardsConfig(Section):

@@ -9,6 +9,7 @@ import numpy as np
 from speechrl.data.memory import SAMPLE_RATE_HZ, audio_of, cut_in_memory
 from speechrl.data.prompts import to_prompt, without_audio
 from speechrl.errors import DataError
+from speechrl.text.normalise import primary_language
 from speechrl.types import Prompt
 
 if TYPE_CHECKING:
@@ -29,25 +30,28 @@ def join_long(cuts: CutSet, seed: int = 0) -> Iterator[Cut]:
     """Join items with digital silence between them into pieces of 15 to 40 s; text and keywords are joined as well.
 
     Every item is used once, in a seeded order, with others of its language; ones too long to fit are left out, and a
-    piece for which no item is left is filled up with items used before.
+    piece for which no item is left is filled up with items used before. A piece stays shorter only where nothing fits
+    to it. A language of which there is less than one piece is left out.
 
     Raises:
-        DataError: All items of a language together are shorter than one piece.
+        DataError: The items of no language make one piece.
     """
     rng = np.random.default_rng(seed)
     by_language: dict[str, list[Cut]] = {}
     for cut in cuts:
-        by_language.setdefault(without_audio(cut).language, []).append(cut)
+        by_language.setdefault(primary_language(without_audio(cut).language), []).append(cut)
     number = 0
-    for language, those in by_language.items():
-        for prompts, pauses_s in _pieces(those, language, rng):
+    for those in by_language.values():
+        for prompts, pauses_s in _pieces(those, rng):
             yield _join(f"long-{number:03d}", prompts, pauses_s)
             number += 1
+    if not number:
+        raise DataError(
+            f"{len(cuts)} items are shorter than {LONG_RANGE_S[0]} s together: a long set needs more"
+        )
 
 
-def _pieces(
-    cuts: Sequence[Cut], language: str, rng: np.random.Generator
-) -> Iterator[tuple[list[Prompt], list[float]]]:
+def _pieces(cuts: Sequence[Cut], rng: np.random.Generator) -> Iterator[tuple[list[Prompt], list[float]]]:
     """The items of each piece, and the pauses between them."""
     low_s, high_s = LONG_RANGE_S
     # Which items go together is decided by their lengths alone: their audio is opened when a piece is made.
@@ -55,9 +59,7 @@ def _pieces(
     items = [cut for cut, length_s in every if length_s <= high_s]
     lengths_s = [length_s for _, length_s in every if length_s <= high_s]
     if sum(lengths_s) < low_s:
-        raise DataError(
-            f"{len(items)} items ({language}) are shorter than {low_s} s together: a long set needs more"
-        )
+        return
     queue = [int(i) for i in rng.permutation(len(items))]
     while queue:
         target_s = rng.uniform(low_s, LONG_TARGET_S)

@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -77,6 +78,7 @@ def write_derived(
     }
     there = out.exists()
     out.mkdir(parents=True, exist_ok=True)
+    moved: list[Path] = []
     try:
         # Whole or not at all: one recording that cannot be read must not leave half a set behind. Inside of `out`,
         # which may be a link or a file system of its own.
@@ -85,9 +87,13 @@ def write_derived(
             _write_set(manifest, source, language, recipe, folder)
             for part in sorted(folder.iterdir(), key=lambda path: path.name == MANIFEST):
                 part.rename(out / part.name)
+                moved.append(out / part.name)
     except BaseException:
+        for path in moved:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
         if not there:
-            shutil.rmtree(out, ignore_errors=True)
+            with suppress(OSError):  # somebody else's things are in it
+                out.rmdir()
         raise
     return recipe
 

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 
 def fingerprint(model: SpeechModel) -> str:
-    """That of encoder, language model, and what a recogniser puts behind the audio."""
-    start_D = getattr(model, "start_D", None)
+    """That of encoder, language model, and what a recogniser puts behind the audio, where it is in neither."""
+    start_D = getattr(model, "frozen_start", None)
     further = [] if start_D is None else [nn.ParameterList([nn.Parameter(start_D, requires_grad=False)])]
     return weights_fingerprint(model.encoder, model.language_model, *further)
 

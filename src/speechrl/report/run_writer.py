@@ -23,7 +23,7 @@ from speechrl.report.writers import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
     from types import TracebackType
 
@@ -95,6 +95,7 @@ class RunWriter:
         outputs: Sequence[Sequence[Output]],
         scores: Sequence[Sequence[Score]],
         advantages: Sequence[Sequence[float]] | None = None,
+        kept: Callable[[], None] | None = None,
     ) -> None:
         """Write one step everywhere.
 
@@ -104,13 +105,17 @@ class RunWriter:
             outputs: What the rewards saw, one list per group.
             scores: Their judgement, likewise.
             advantages: Credit of each rollout, where known; kept with the samples.
+            kept: Called when the row is in `metrics.jsonl`, which comes first: the step is then whole, whatever fails.
 
         Raises:
             TrainingError: A file could not be written.
         """
         step = int(row["step"])
         try:
-            for writer in self._writers:
+            self._writers[0].row(row)
+            if kept is not None:
+                kept()
+            for writer in self._writers[1:]:
                 writer.row(row)
             self._rows.append(dict(row))
             if step == 1 or step % self._config.samples_every == 0 or step == self._steps:

@@ -39,7 +39,8 @@ MIN_NUMBERS = 3
 MIN_FOREIGN_WORDS = 2
 LONG_WORDS = 25
 
-_WORD = regex.compile(r"[\p{L}\p{N}][\p{L}\p{M}\p{N}]*(?:['\u2019-][\p{L}\p{N}][\p{L}\p{M}\p{N}]*)*")
+_PART = r"[\p{L}\p{N}][\p{L}\p{M}\p{N}\u200c\u200d]*"
+_WORD = regex.compile(rf"{_PART}(?:['\u2019-]{_PART})*")
 _NUMBERS = """
 zero oh one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen
 seventeen eighteen nineteen twenty thirty forty fifty sixty seventy eighty ninety hundred thousand million

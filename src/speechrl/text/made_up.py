@@ -18,7 +18,9 @@ GARBLED = 0.4
 """A run whose letters agree to this share with the letters that it stands for is misheard speech, not made up."""
 _LEFT_OUT = 1.0
 # Letters with their marks: to `re` the vowel signs of Indic scripts are no part of a word.
-_WORD = regex.compile(r"[\p{L}\p{N}][\p{L}\p{M}\p{N}]*(?:'[\p{L}\p{N}][\p{L}\p{M}\p{N}]*)*")
+# So are the joiners, with which Persian and Sinhala write other words than without.
+_PART = r"[\p{L}\p{N}][\p{L}\p{M}\p{N}\u200c\u200d]*"
+_WORD = regex.compile(rf"{_PART}(?:'{_PART})*")
 
 
 def words_of(text: str) -> list[str]:

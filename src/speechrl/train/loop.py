@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from speechrl.report.metrics import make_row
@@ -130,9 +131,11 @@ def run_steps(parts: Parts, config: RunConfig, device: torch.device, first_step:
             stage.memory_bytes,
         )
         row = p.guards.listen(step, row)
-        # After the guards, who would be remembered without what they just heard, and before what a full disk may stop.
-        p.keeper.finished(step)
-        p.writer.log(row, batch.prompts, batch.outputs, batch.scores, credited(batch.groups, samples))
+        advantages = credited(batch.groups, samples)
+        # Kept only after the guards, who would be remembered without what they just heard.
+        p.writer.log(
+            row, batch.prompts, batch.outputs, batch.scores, advantages, kept=partial(p.keeper.finished, step)
+        )
         for alarm in row.get("alarms", ()):
             p.listener.message(f"step {step}: {alarm}", alarm=True)
         p.listener.step_finished(step, row)

@@ -107,7 +107,7 @@ class Keeper:
         self.finished(step)
 
     def finished(self, step: int) -> None:
-        """A step is done: what is saved from now on is the run after it."""
+        """A step has its row: what is saved from now on is the run after it."""
         self._step = step
         self._position = self._state.position()
         self._updates = self._state.updates()

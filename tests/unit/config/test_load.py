@@ -187,3 +187,8 @@ def test_a_synthesiser_s_limits_are_those_of_speech_also_in_python() -> None:
         }
     )  # fmt: skip
     assert (config.rollout.group_size, config.rollout.max_new_tokens) == (4, 400)
+
+
+def test_options_of_a_reward_are_finite_too() -> None:
+    with pytest.raises(ConfigError, match="numbers must be finite"):
+        load_config("package:configs/asr/quickstart.yaml", ["rewards.terms.0.options={floor: -.inf}"])

@@ -113,7 +113,8 @@ def test_a_short_item_among_long_ones_gets_company_and_languages_stay_apart(tmp_
         rows.append(
             {"id": f"u{index}", "audio": f"{index}.wav", "text": f"word{index}", "language": language}
         )
-    rows.append({"id": "u5", "audio": "2.wav", "text": "word5", "language": "en"})
+    rows.append({"id": "u5", "audio": "2.wav", "text": "word5", "language": "en-GB"})
+    rows.append({"id": "u6", "audio": "2.wav", "text": "mot", "language": "fr"})  # too little of it
     (tmp_path / "m.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     for seed in range(4):
         cuts = list(read_set(f"{tmp_path / 'm.jsonl'}#long@{seed}"))

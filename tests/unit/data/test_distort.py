@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import soundfile as sf
 
+from speechrl.data import distort
 from speechrl.data.augment import babble_of, quietest_sample
 from speechrl.data.derive import KINDS, derive, read_set
 from speechrl.data.manifests import read_manifest
@@ -188,15 +189,27 @@ def test_kinds_that_use_the_same_noise_keep_their_ids_apart(manifest, tmp_path) 
     assert len({row["id"] for row in rows}) == len(rows)
 
 
-def test_what_cannot_be_read_leaves_no_half_set_behind(manifest, tmp_path) -> None:
-    for path in manifest.parent.iterdir():
-        shutil.copy(path, tmp_path)
-    (tmp_path / "4.wav").write_bytes((tmp_path / "4.wav").read_bytes()[:20_000])
-    with pytest.raises(DataError, match="u4"):
-        write_derived(str(tmp_path / "m.jsonl"), ["repeated"], 3, tmp_path / "made")
-    assert not [path.name for path in tmp_path.iterdir() if "made" in path.name]
-    shutil.copy(manifest.parent / "4.wav", tmp_path)
-    write_derived(str(tmp_path / "m.jsonl"), ["repeated"], 3, tmp_path / "made")
+def test_what_cannot_be_read_leaves_no_half_set_behind(manifest, tmp_path, monkeypatch) -> None:
+    out, others = tmp_path / "made", []
+
+    def fail(cut, *arguments):
+        if cut.id == "u4":
+            for name in others:
+                (out / name).write_text("somebody else's")
+            raise DataError("u4: its audio cannot be loaded")
+        return to_prompt(cut, *arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(distort, "to_prompt", fail)
+        with pytest.raises(DataError, match="u4"):
+            write_derived(str(manifest), ["repeated"], 3, out)
+        assert not out.exists()
+        others.append("note.txt")
+        with pytest.raises(DataError, match="u4"):
+            write_derived(str(manifest), ["repeated"], 3, out)
+    assert [path.name for path in out.iterdir()] == ["note.txt"]
+    (out / "note.txt").unlink()
+    write_derived(str(manifest), ["repeated"], 3, out)
 
 
 def test_items_are_made_one_by_one(manifest, monkeypatch) -> None:

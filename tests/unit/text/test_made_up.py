@@ -44,3 +44,9 @@ def test_words_keep_the_signs_of_their_script() -> None:
         "\u0915\u0932 \u0935\u093f\u0936\u094d\u0935\u0935\u093f\u0926\u094d\u092f\u093e\u0932\u092f",
     )
     assert made_up_words(hindi, longer, 2) == (False,) * 5
+
+
+def test_joiners_are_parts_of_words() -> None:
+    assert words_of("\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645") == [
+        "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645"
+    ]

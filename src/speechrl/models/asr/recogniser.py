@@ -97,6 +97,11 @@ class Recogniser:
         """Make the present embedding of the start token the start vector, after supervised training of both."""
         self.start_D = self._embedded_start()
 
+    @property
+    def frozen_start(self) -> Tensor | None:
+        """The start vector, where it is no longer the embedding of the start token."""
+        return None if torch.equal(self.start_D, self._embedded_start()) else self.start_D
+
     def _embedded_start(self) -> Tensor:
         embedding_1D = self.language_model.embed(torch.tensor([self.tokenizer.bos_token_id]))
         return embedding_1D[0].detach().float().cpu().clone()
