@@ -60,9 +60,9 @@ class Trial:
             if not keep_weights:
                 step()
 
-        def count(model: Any, batch: Any) -> Any:
+        def count(model: Any, batch: Any, *, keep_logits: bool) -> Any:
             self.forwards.append(len(batch.samples))
-            return score(model, batch)
+            return score(model, batch, keep_logits=keep_logits)
 
         self.learner._optimizer.step = look  # type: ignore[method-assign, assignment]
         self.learner._score = count  # type: ignore[method-assign]
