@@ -6,7 +6,7 @@ Unknown keys and wrong types are refused. Paths are relative to the working dire
 
 from __future__ import annotations
 
-import json
+import math
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -117,12 +117,8 @@ class RewardConfig(Section):
     @field_validator("options")
     @classmethod
     def _is_finite(cls, options: dict[str, Any]) -> dict[str, Any]:
-        try:
-            json.dumps(options, allow_nan=False)
-        except ValueError:
-            raise ValueError("numbers must be finite; null is how most options are switched off") from None
-        except TypeError:
-            pass  # objects that Python gave are none of a file's
+        if not _finite(options):
+            raise ValueError("numbers must be finite; null is how most options are switched off")
         return options
 
 
@@ -326,6 +322,15 @@ class RunConfig(Section):
         return content | {
             name: _limited(content.get(name) or {}, most) for name, most in SPEECH_TOKENS.items()
         }
+
+
+def _finite(value: Any) -> bool:
+    """Whether there is neither an infinite number nor a NaN anywhere in what a file may hold."""
+    if isinstance(value, dict):
+        return all(map(_finite, value.values()))
+    if isinstance(value, list | tuple):
+        return all(map(_finite, value))
+    return not isinstance(value, float) or math.isfinite(value)
 
 
 def _limited(section: Any, most: int) -> Any:
