@@ -70,15 +70,15 @@ class Stages:
 
 
 def choose_device(wish: str) -> torch.device:
-    """The device of `train.device`: `auto` takes a GPU if torch sees one.
+    """The device that a configuration asks for: `auto` takes a GPU if torch sees one.
 
     Raises:
         ConfigError: A GPU is wished for, and torch sees none.
     """
     if wish == "cuda" and not torch.cuda.is_available():
         raise ConfigError(
-            "train.device is cuda, but torch sees no GPU here: set it to auto or cpu, or install a build of torch for "
-            "your GPU (`speechrl doctor` says what there is)"
+            "device is cuda, but torch sees no GPU here: set train.device (or probe.device) to auto or cpu, or "
+            "install a build of torch for your GPU (`speechrl doctor` says what there is)"
         )
     if wish == "auto":
         wish = "cuda" if torch.cuda.is_available() else "cpu"
