@@ -100,8 +100,9 @@ def evaluate_command(
     )
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     keep = None if output is None else _keeper(output)
+    if output is not None:  # its numbers would be those of what was evaluated there before
+        (output / "evaluation.json").unlink(missing_ok=True)
     evaluation = Evaluation({}, {})
-    found = assemble(None, evaluation)
     with ExitStack() as stack:
         ears = None
         if loaded.task == "tts":
@@ -111,10 +112,11 @@ def evaluate_command(
         for name, some in prompts.items():
             one = evaluate_model(loaded, {name: some}, config, device, ears=ears, keep=keep)
             evaluation = Evaluation({**evaluation.sets, **one.sets}, {**evaluation.seconds, **one.seconds})
-            found = assemble(None, evaluation, config.bootstrap)
             if output is not None:  # set by set: whatever stops the next, this one is measured
                 evaluation.write(output)
-                write_json(output / "evaluation.json", found)
+    found = assemble(None, evaluation, config.bootstrap)
+    if output is not None:
+        write_json(output / "evaluation.json", found)
     if json:
         print_json(found["after"])
     else:
