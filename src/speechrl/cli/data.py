@@ -65,8 +65,9 @@ def check_command(
     """Read every row and every sample, and say what would spoil a run; ends with 3 when a row is bad."""
     from speechrl.config.load import resolve_path
     from speechrl.data.checks import Limits, check_manifest
+    from speechrl.data.manifests import refuse_source
 
-    _refuse_source(manifest, good, bad)
+    refuse_source(manifest, good, bad)
     limits = Limits(allow_empty_text, min_duration_s=min_duration, max_duration_s=max_duration)
     report = check_manifest(resolve_path(str(manifest)), limits, language, _loaded(model) if model else None)
     if good is not None:
@@ -234,10 +235,11 @@ def texts_command(
     """Choose texts by what makes them hard to speak: repetition, tongue twisters, digits ...; or ordinary ones."""
     from collections import Counter
 
+    from speechrl.data.manifests import refuse_source
     from speechrl.data.texts import choose_texts, read_pool, write_texts
     from speechrl.text.hard import RULES
 
-    _refuse_source(pool, out)
+    refuse_source(pool, out)
     kinds = kind or [name for name in RULES if name != "long"]
     held_out = [text for path in without or [] for text in read_pool(path)]
     texts = read_pool(pool)
@@ -261,13 +263,6 @@ def texts_command(
     for name in kinds:
         print_plain(f"{name}: {count(by_kind[name], 'text')}")
     print_plain(f"{out}: {count(len(chosen), 'text')}")
-
-
-def _refuse_source(source: str | Path, *outputs: Path | None) -> None:
-    """Raises DataError where a file to write is the one that is read."""
-    for out in outputs:
-        if out is not None and out.resolve() == Path(source).resolve():
-            raise DataError(f"{out} is what is read: give another name to write to, so that nothing is lost")
 
 
 def _loaded(model: str) -> SpeechModel:

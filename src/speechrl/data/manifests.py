@@ -69,12 +69,22 @@ def import_manifest(source: str | Path, out: str | Path, language: str = "en") -
     out = Path(out)
     if not out.name.endswith((".jsonl", ".jsonl.gz")):
         raise DataError(f"{out}: a CutSet is written as .jsonl or .jsonl.gz; give a name that ends so")
-    if out.resolve() == Path(source).resolve():
-        raise DataError(f"{out} is the manifest to be imported: give another name to write to")
+    refuse_source(source, out)
     cuts = read_manifest(source, language)
     out.parent.mkdir(parents=True, exist_ok=True)
     cuts.to_file(out)
     return len(cuts)
+
+
+def refuse_source(source: str | Path, *outputs: Path | None) -> None:
+    """See that nothing is written over what is read.
+
+    Raises:
+        DataError: An output is the source.
+    """
+    for out in outputs:
+        if out is not None and out.resolve() == Path(source).resolve():
+            raise DataError(f"{out} is what is read: give another name to write to, so that nothing is lost")
 
 
 def to_cut(row: Row) -> Cut | Problem:
