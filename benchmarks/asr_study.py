@@ -83,6 +83,8 @@ MIXED, SFT, COOL = "mixed, R1+R2", "mixed, SFT continued", 0.7
 ROWS = {
     "D0": Recipe("random", (R1, R2)),
     "D1": Recipe("hard", (R1, R2)),
+    # Hard for the start, but not hopeless: D1 as it is has more wrong samples than right ones.
+    "D1 in reach": Recipe("reachable", (R1, R2)),
     "D2 long": Recipe("long", (R1, R2)),
     "D2 short": Recipe("short", (R1, R2)),
     "D3": Recipe("keywords", (R1, R2)),
@@ -103,7 +105,8 @@ ROWS = {
     "D3, R1+R2+R3": Recipe("keywords", (R1, R2, R3)),
 }
 PAIRS = (
-    *((row, "D0") for row in ("D1", "D2 long", "D2 short", "D3", "regular", MIXED)),
+    *((row, "D0") for row in ("D1", "D1 in reach", "D2 long", "D2 short", "D3", "regular", MIXED)),
+    ("D1 in reach", "D1"),
     *((row, "mixed, R1") for row in (MIXED, "mixed, R1+R2+R3", "mixed, R1+R2+R4", "mixed, R1+unsupported")),
     ("mixed, R1+unsupported", MIXED),
     *((row, "cool long, R1") for row in ("cool long, R1+R2", "cool long, R1+unsupported")),
