@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Annotated, Any, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
 
 import typer
 from rich.markup import escape
@@ -115,7 +115,21 @@ def _keys(section: type[BaseModel], prefix: str = "") -> Iterator[dict[str, Any]
             yield from _keys(inner, f"{prefix}{name}.{numbered}")
         else:
             default = "(required)" if field.is_required() else field.get_default(call_default_factory=True)
-            yield {"key": prefix + name, "default": default, "meaning": field.description or ""}
+            choices = _choices(field.annotation)
+            meaning = field.description or ""
+            yield {
+                "key": prefix + name,
+                "default": default,
+                "meaning": f"{meaning} ({' | '.join(choices)})" if choices else meaning,
+                "choices": choices,
+            }
+
+
+def _choices(annotation: Any) -> list[str]:
+    """The words that a key takes, of a choice or of a list of choices; none where it takes more than words."""
+    if get_origin(annotation) is Literal:
+        return [str(choice) for choice in get_args(annotation)]
+    return [choice for inner in get_args(annotation) if inner is not annotation for choice in _choices(inner)]
 
 
 def _section_in(annotation: Any) -> type[BaseModel] | None:

@@ -26,7 +26,9 @@ WORST = 10
 def score_command(
     file: Annotated[
         Path,
-        typer.Argument(help='JSONL with rows {"id", "reference", "hypothesis", "language"?, "keywords"?}'),
+        typer.Argument(
+            help='JSONL with rows {"id", "reference", "hypothesis", "language"?, "keywords"?, "audio"?}'
+        ),
     ],
     config: Annotated[
         str | None,

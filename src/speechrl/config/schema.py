@@ -128,7 +128,7 @@ class RewardsConfig(Section):
     terms: list[RewardConfig] = Field(min_length=1, description="Terms of the weighted sum")
     combine: Literal["sum", "harmonic", "normalised"] = Field(
         "sum",
-        description="Weighted sum; weighted harmonic mean of terms in (0, 1]; or each term normalised inside its "
+        description="Weighted sum; weighted harmonic mean of terms in [0, 1]; or each term normalised inside its "
         "group, then summed by weight",
     )
     max_failed_share: Share = Field(

@@ -35,6 +35,14 @@ def test_show_without_file_explains_every_key_of_a_whole_configuration(speechrl)
     assert all(row["meaning"] for row in keys)
 
 
+def test_keys_say_which_words_they_take(speechrl) -> None:
+    choices = {row["key"]: row["choices"] for row in json.loads(speechrl("config", "show", "--json").out)}
+    assert choices["train.schedule"] == ["constant", "cosine", "linear"]
+    assert "dnsmos" in choices["evaluation.measures"]
+    assert choices["train.steps"] == []
+    assert "(fp32 | bf16)" in speechrl("config", "show").out
+
+
 def _leaves(tree, prefix=""):
     for name, value in tree.items():
         if isinstance(value, dict) and name not in ("options", "sets"):
