@@ -119,6 +119,7 @@ def select_command(
     unlabelled: Annotated[
         bool, typer.Option("--unlabelled", help="References are what the judges agree on; rows need no text.")
     ] = False,
+    language: Language = "en",
     json: Annotated[bool, typer.Option("--json", help="Print the content of card.json.")] = False,
 ) -> None:
     """Choose data that is worth reinforcement learning: try the model on it, ask judges, apply rules, write a card.
@@ -139,7 +140,13 @@ def select_command(
     rules = rules.model_copy(update=changes)
     with progress_bars() as progress:
         selection = select(
-            rules, model, [manifest, *(also or [])], out, choose_device(rules.probe.device), progress
+            rules,
+            model,
+            [manifest, *(also or [])],
+            out,
+            choose_device(rules.probe.device),
+            progress,
+            language=language,
         )
     if json:
         print_json(selection.card)
@@ -168,6 +175,12 @@ def _told(card: Mapping[str, Any]) -> list[str]:
         lines.append(
             f"the mix is small: nothing is in {', '.join(empty)}, which it is to have a share of; drop the share "
             "(mix.shares), or give mix.size"
+        )
+    kept, pool = card["contexts_kept"], card["pool"]["utterances"]
+    if kept is not None and kept < pool:
+        lines.append(
+            f"contexts: there was room for {kept} of {count(pool, 'recording')}; training encodes the others, or "
+            "raise probe.keep_contexts_gb"
         )
     if not card["never"]:
         lines.append("nothing was held out; name the test sets with --never")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, get_args, get_origin
 
 from pydantic import BaseModel
 
@@ -102,12 +102,20 @@ def _all_keys(section: type[BaseModel], prefix: str = "") -> Iterator[str]:
 
 def _section(root: type[BaseModel], location: Location) -> type[BaseModel] | None:
     section: type[BaseModel] | None = root
+    names_follow = False
     for part in location:
-        if isinstance(part, int):
+        if isinstance(part, int) or names_follow:  # an item of a list, or a name that the user gave
+            names_follow = False
             continue
         field = section.model_fields.get(part) if section else None
         section = _model_in(field.annotation) if field else None
+        names_follow = field is not None and _is_named(field.annotation)
     return section
+
+
+def _is_named(annotation: Any) -> bool:
+    """Whether a field holds sections under names of the user's."""
+    return get_origin(annotation) is dict or any(_is_named(inner) for inner in get_args(annotation))
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:

@@ -160,13 +160,17 @@ class Line(Section):
     loop: bool | None = Field(None, description="The greedy hypothesis repeats itself beyond the reference")
     hallucination: bool | None = Field(
         None,
-        description="The hallucination reward finds something in the greedy hypothesis; of speech, a loop",
+        description="The hallucination reward, with its default options, finds something in the greedy hypothesis; of "
+        "speech, a loop",
     )
     repeated: bool | None = Field(None, description="The speech itself repeats words or phrases")
     speechless: bool | None = Field(None, description="Nobody speaks: the reference is empty")
     duration_s: Range | None = Field(None, description="Seconds of audio")
     pause_s: Range | None = Field(None, description="Longest pause inside the speech")
-    words_per_second: Range | None = Field(None, description="Reference words per second of audio")
+    words_per_second: Range | None = Field(
+        None,
+        description="Reference words per second of audio; two characters are a word in Chinese and the like",
+    )
     wer: Range | None = Field(None, description="Error rate of the greedy hypothesis against the reference")
     judge_gap: Range | None = Field(
         None, description="Mutual error rate of the greedy hypothesis and the judges' consensus"
@@ -183,7 +187,9 @@ class Line(Section):
         None, description="Mean mutual error rate of the samples, each at most 1"
     )
     loop_share: Range | None = Field(None, description="Share of samples that repeat themselves")
-    hallucination_share: Range | None = Field(None, description="Share of samples that hallucinate")
+    hallucination_share: Range | None = Field(
+        None, description="Share of samples that hallucinate, by the same rule"
+    )
     cut_share: Range | None = Field(None, description="Share of samples that were cut at the token limit")
     tokens_per_char: Range | None = Field(
         None, description="Speech tokens of a synthesiser's samples per character"

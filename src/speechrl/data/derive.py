@@ -44,11 +44,18 @@ if TYPE_CHECKING:
     from lhotse.cut import Cut
 
 
-def read_set(name: str | Path, seed: int = 0, language: str = "en", *, labelled: bool = True) -> CutSet:
+def read_set(
+    name: str | Path,
+    seed: int = 0,
+    language: str = "en",
+    *,
+    labelled: bool = True,
+    without: frozenset[str] = frozenset(),
+) -> CutSet:
     """Read a manifest, or a set derived from one: `MANIFEST#long`, or another ending of `KINDS`.
 
     `#KIND@SEED` takes its own seed in place of `seed`, and puts it into the ids. A `package:` path names what ships
-    with speechrl. Without `labelled`, items need no text.
+    with speechrl. Without `labelled`, items need no text. Nothing is made of the rows whose ids are in `without`.
 
     Raises:
         ConfigError: A `package:` path that does not ship.
@@ -56,10 +63,17 @@ def read_set(name: str | Path, seed: int = 0, language: str = "en", *, labelled:
     """
     if "#" not in str(name):
         return read_manifest(resolve_path(str(name)), language, labelled=labelled)
-    return CutSet.from_cuts(list(derive(name, seed, language, labelled=labelled)))
+    return CutSet.from_cuts(list(derive(name, seed, language, labelled=labelled, without=without)))
 
 
-def derive(name: str | Path, seed: int = 0, language: str = "en", *, labelled: bool = True) -> Iterator[Cut]:
+def derive(
+    name: str | Path,
+    seed: int = 0,
+    language: str = "en",
+    *,
+    labelled: bool = True,
+    without: frozenset[str] = frozenset(),
+) -> Iterator[Cut]:
     """The items of a derived set one after the other, none of which is held: see `read_set`.
 
     Raises:
@@ -72,6 +86,10 @@ def derive(name: str | Path, seed: int = 0, language: str = "en", *, labelled: b
     if kind not in KINDS:
         raise DataError(f"{name}: unknown set #{kind}; known: {', '.join(f'#{known}' for known in KINDS)}")
     cuts = read_manifest(resolve_path(path), language, labelled=labelled)
+    if without:
+        cuts = CutSet.from_cuts(cut for cut in cuts if cut.id not in without)
+        if not len(cuts):
+            return iter(())
     made = KINDS[kind](cuts, int(own_seed) if at else seed)
     return (_renamed(cut, f"{cut.id}@{own_seed}") for cut in made) if at else made
 

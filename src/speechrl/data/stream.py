@@ -103,10 +103,14 @@ class PromptStream:
         self._epoch = 0
         self._batch = 0
         self._plan = self._make_plan()
+        # Whether the present plan is to be made anew, when it is asked for: an epoch ends with its last draw, but what
+        # that batch teaches a curriculum comes after it.
+        self._stale = False
 
     @property
     def batches_per_epoch(self) -> int:
         """Batches of the present epoch."""
+        self._begin_epoch()
         return len(self._plan)
 
     def next_batch(self) -> list[Prompt]:
@@ -115,16 +119,20 @@ class PromptStream:
         Raises:
             DataError: The audio of an item cannot be loaded; the position is not moved.
         """
+        self._begin_epoch()
         prompts = [
             to_prompt(self._cuts[index], self._sample_rate_hz, self._task)
             for index in self._plan[self._batch]
         ]
         self._batch += 1
         if self._batch == len(self._plan):
-            self._epoch, self._batch = self._epoch + 1, 0
-            self._curriculum.begin_epoch()
-            self._plan = self._make_plan()
+            self._epoch, self._batch, self._stale = self._epoch + 1, 0, True
         return prompts
+
+    def _begin_epoch(self) -> None:
+        if self._stale:
+            self._curriculum.begin_epoch()
+            self._plan, self._stale = self._make_plan(), False
 
     def learn(self, prompts: Sequence[Prompt], scores: Sequence[Sequence[Score]]) -> None:
         """Tell the curriculum how the model did on prompts."""
@@ -137,7 +145,9 @@ class PromptStream:
 
     def state_dict(self) -> dict[str, Any]:
         """Where the stream is, for JSON."""
-        position = {"epoch": self._epoch, "batch": self._batch, "digest": self._digest}
+        position = {
+            "epoch": self._epoch, "batch": self._batch, "digest": self._digest, "begun": not self._stale
+        }  # fmt: skip
         learnt = self._curriculum.state_dict()
         return {**position, "curriculum": learnt} if learnt else position
 
@@ -154,7 +164,7 @@ class PromptStream:
             )
         self._epoch, self._batch = int(state["epoch"]), int(state["batch"])
         self._curriculum.load_state_dict(state.get("curriculum", {}))
-        self._plan = self._make_plan()
+        self._plan, self._stale = self._make_plan(), not state.get("begun", True)
 
     def _make_plan(self) -> list[list[int]]:
         """Indices of the cuts of every batch of the present epoch."""

@@ -90,8 +90,14 @@ class ContextStore:
         whole = text[: text.rfind("\n") + 1]
         if whole != text and self._max_bytes:  # a kill cut the last line short
             index.write_text(whole, encoding="utf-8")
-        for key, offset, positions, width in map(json.loads, whole.splitlines()):
-            self._places[key] = (offset, positions, width)
-            self._end = max(self._end, offset + positions * width)
+        for number, line in enumerate(whole.splitlines(), 1):
+            try:
+                key, offset, positions, width = json.loads(line)
+                self._places[key] = (int(offset), int(positions), int(width))
+                self._end = max(self._end, offset + positions * width)
+            except (ValueError, TypeError) as error:
+                raise DataError(
+                    f"{index}, row {number}: {error}; remove the folder and make it again"
+                ) from error
         if self._end * 4 > (numbers.stat().st_size if numbers.is_file() else 0):
             raise DataError(f"{numbers}: shorter than {index} says; remove the folder and make it again")

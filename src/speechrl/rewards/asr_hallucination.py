@@ -15,7 +15,7 @@ from speechrl.text.alignment import align_texts
 from speechrl.text.language import MIN_LETTERS, foreign_letters, match_language, units_of
 from speechrl.text.loops import PHRASE_TOKENS, find_loops, unsupported_loops
 from speechrl.text.made_up import made_up_words
-from speechrl.text.normalise import is_by_character, normalise, plain, tokens
+from speechrl.text.normalise import is_by_character, normalise, plain, tokens, tokens_per_word
 
 Penalty = Literal["fixed", "span"]
 Insertions = Literal["excess", "alike"]
@@ -23,8 +23,6 @@ HallucinationKind = Literal["on_silence", "loop", "insertion_run", "foreign_scri
 
 MIN_RUN_WORDS = 4
 """Inserted words between two right ones that make an insertion run."""
-CHARACTERS_PER_WORD = 2
-"""Lengths given in words count twice in languages that count characters."""
 MIN_STUTTERS = 5
 """Repeats inside one word that make it a loop, as in `hahahahaha`."""
 
@@ -93,7 +91,7 @@ def find_hallucinations(
         reference: The truth.
         hypothesis: What was recognised.
         language: ISO 639-1 code.
-        min_run: Length of an insertion run in words, counted `CHARACTERS_PER_WORD` times in characters.
+        min_run: Length of an insertion run in words, `tokens_per_word` times as many tokens.
         insertions: What makes an insertion run. Languages that count characters know `excess` only.
     """
     if not tokens(hypothesis, language):
@@ -123,7 +121,7 @@ def _loop_share(reference: str, hypothesis: str, language: str) -> float:
     um um` is empty, that of `four four four four` one number.
     """
     spoken, truth = _word_forms(hypothesis, language), _word_forms(reference, language)
-    phrase = PHRASE_TOKENS * (CHARACTERS_PER_WORD if is_by_character(language) else 1)
+    phrase = PHRASE_TOKENS * tokens_per_word(language)
     exact = normalise(hypothesis, language) == normalise(reference, language)
     extra = 0
     for loop, too_many in unsupported_loops(truth, spoken, phrase):
@@ -155,7 +153,7 @@ def _stutters(word: str) -> bool:
 def _insertion_share(reference: str, hypothesis: str, language: str, min_run: int) -> float:
     """Share of the hypothesis in stretches between hits that have at least `min_run` tokens more than the reference."""
     alignment = align_texts(reference, hypothesis, language)
-    least = min_run * (CHARACTERS_PER_WORD if is_by_character(language) else 1)
+    least = min_run * tokens_per_word(language)
     total = run = 0
     for operation in alignment.operations:
         if operation.kind == "equal":

@@ -103,6 +103,11 @@ def figures(ones: Sequence[Utterance]) -> dict[str, Any]:
     }
 
 
+def _not_made_of(rows: Mapping[str, int]) -> list[str]:
+    told = [f"{count} of `{source}`" for source, count in rows.items() if count]
+    return [f"Nothing was made of rows that are held out: {', '.join(told)}."] if told else []
+
+
 def write_card(folder: Path, card: Mapping[str, Any], pictures: Mapping[str, str]) -> None:
     """Write `card.md` and the pictures that it shows."""
     (folder / "pictures").mkdir(parents=True, exist_ok=True)
@@ -122,6 +127,7 @@ def markdown(card: Mapping[str, Any], pictures: Sequence[str]) -> str:
         f"{_who_heard(card)} {held_out}"
         "The rules are in `selection.yaml`, every utterance with all that is known of it in `utterances.jsonl`.",
         *([] if card["never"] else ["**Nothing was held out.** Name the test sets with `--never`."]),
+        *_not_made_of(card.get("held_out_rows", {})),
         f"{pool['utterances']} utterances ({pool['minutes']:.1f} min) were {_DONE[task]}, {kept['utterances']} "
         f"({kept['minutes']:.1f} min) are kept to choose from. {_signal(kept)}",
         "## Subsets",

@@ -8,10 +8,11 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from speechrl.config.load import resolve_path
 from speechrl.data.prompts import load_audio
-from speechrl.errors import ConfigError, DataError
+from speechrl.errors import ConfigError, DataError, ModelError
 from speechrl.rewards.scorers.clips import SAMPLE_RATE_HZ
-from speechrl.rewards.scorers.recogniser import load_recogniser_judge
+from speechrl.rewards.scorers.recogniser import LANGUAGES, PACKAGED, load_recogniser_judge, weights_version
 from speechrl.selection.shards import Shards
 from speechrl.text.json_lines import json_lines
 from speechrl.text.normalise import primary_language
@@ -19,7 +20,7 @@ from speechrl.text.normalise import primary_language
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from speechrl.config.selection import JudgesConfig
+    from speechrl.config.selection import JudgeConfig, JudgesConfig
     from speechrl.rewards.scorers.recogniser import Recogniser
     from speechrl.selection.pool import Item
     from speechrl.selection.probe import Progress
@@ -74,36 +75,90 @@ def ask_judges(
 
 
 def _place(name: str, language: str, window: str) -> str:
-    """A folder name for what a recogniser says with these settings."""
-    files = sorted(path for path in Path(name).expanduser().rglob("*") if path.is_file())
-    stats = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
-    settings = hashlib.sha256(repr((name, window, stats)).encode()).hexdigest()[:8]
+    """A folder name for what a recogniser says with these settings; of a hub name, whatever its revision."""
+    folder = Path(name).expanduser() if name in PACKAGED else resolve_path(name)
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    stats = [(str(path.relative_to(folder)), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
+    settings = hashlib.sha256(repr((name, window, weights_version(name), stats)).encode()).hexdigest()[:8]
     return re.sub(r"[^\w.+-]+", "_", f"{name}-{language}-{settings}")
 
 
-def see_that_judges_load(
+def see_that_judges_can_judge(
     items: Sequence[Item],
     config: JudgesConfig,
     folder: Path,
     load: Callable[..., Recogniser] = load_recogniser_judge,
+    *,
+    must_agree: bool = False,
 ) -> None:
-    """Load each judge that will be asked, once, and read the hypotheses: what is missing is told before hours of work.
+    """See that judges are there and can agree, before hours of work: load each once, read the hypotheses, count them.
 
     Args:
         items: See `ask_judges`.
         config: See `ask_judges`.
         folder: See `ask_judges`.
         load: See `ask_judges`.
+        must_agree: What they agree on is the reference of the pool.
 
     Raises:
-        SpeechRLError: As `ask_judges`.
+        ConfigError: A quorum, or with `must_agree` two judges, that no language of the pool has.
+        DataError: A file of hypotheses that cannot be read, or has none for this pool.
+        SpeechRLError: As `ask_judges`; it names the judge.
     """
     _refuse_namesakes(config)
-    for path in config.hypotheses.values():
-        read_hypotheses(Path(path).expanduser())
+    _refuse_strange_hypotheses(items, config)
+    _refuse_too_few(items, config, must_agree=must_agree)
     for name, language, part, shards in _hearings(items, config, folder):
         if any(item.key not in shards.rows for item in part):
-            load(name, window=config.window, language=language)
+            try:
+                load(name, window=config.window, language=language)
+            except ModelError as error:
+                raise ModelError(
+                    f"judges.recognisers: {name}, asked about {len(part)} utterances in {language!r}: {error}; "
+                    "`languages` says which ones a judge is asked about"
+                ) from error
+
+
+def _refuse_strange_hypotheses(items: Sequence[Item], config: JudgesConfig) -> None:
+    """Hypotheses of another pool, or under other ids, would be no opinion at all, in silence."""
+    ids = {item.cut.id for item in items}
+    for name, path in config.hypotheses.items():
+        texts = read_hypotheses(Path(path).expanduser())
+        if not ids.intersection(texts):
+            theirs, ours = next(iter(texts), "none"), items[0].cut.id
+            raise DataError(
+                f"judges.hypotheses.{name}: {path} has no id of the pool (it has {theirs!r}, the pool {ours!r}); "
+                "give it the ids of the manifest, or leave it out"
+            )
+
+
+def _refuse_too_few(items: Sequence[Item], config: JudgesConfig, *, must_agree: bool) -> None:
+    """One judge agrees with nobody."""
+    languages = dict.fromkeys(primary_language(item.language) for item in items)
+    able = {
+        language: [judge.name for judge in config.recognisers if _hears(judge, language)]
+        + list(config.hypotheses)
+        for language in languages
+    }
+    most = max(map(len, able.values()), default=0)
+    if config.quorum is not None and config.quorum > most:
+        raise ConfigError(
+            f"judges.quorum is {config.quorum}, but at most {most} judges hear an utterance; lower it"
+        )
+    wanted = config.quorum or 2
+    for language, judges in able.items():
+        if must_agree and len(judges) < wanted:
+            who = ", ".join(judges) or "nobody"
+            raise ConfigError(
+                f"labels: judges: references are what {wanted} judges agree on, and {language!r} is heard by {who}; "
+                "name more under judges.recognisers (with their `languages`), or give judges.hypotheses"
+            )
+
+
+def _hears(judge: JudgeConfig, language: str) -> bool:
+    """Whether a judge is asked about a language: what its `languages` say, else what is known of its weights."""
+    known = judge.languages if judge.languages is not None else LANGUAGES.get(judge.name)
+    return known is None or language in {primary_language(name) for name in known}
 
 
 def _refuse_namesakes(config: JudgesConfig) -> None:
@@ -116,10 +171,9 @@ def _hearings(
     items: Sequence[Item], config: JudgesConfig, folder: Path
 ) -> Iterator[tuple[str, str, list[Item], Shards]]:
     """Name of a judge, language, the items of that language that it is asked about, and where its opinions are."""
+    spoken = dict.fromkeys(primary_language(item.language) for item in items)
     for judge in config.recognisers:
-        wanted = None if judge.languages is None else {primary_language(name) for name in judge.languages}
-        spoken = dict.fromkeys(primary_language(item.language) for item in items)
-        for language in (one for one in spoken if wanted is None or one in wanted):
+        for language in (one for one in spoken if _hears(judge, one)):
             part = [item for item in items if primary_language(item.language) == language]
             yield (
                 judge.name,
@@ -138,7 +192,13 @@ def read_hypotheses(path: Path) -> dict[str, str]:
     if not path.is_file():
         raise DataError(f"judges.hypotheses: {path} does not exist")
     texts: dict[str, str] = {}
-    for number, line in json_lines(path.read_text(encoding="utf-8")):
+    try:
+        lines = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"judges.hypotheses: {path} is not UTF-8 ({error.reason}); save it as UTF-8"
+        ) from error
+    for number, line in json_lines(lines):
         try:
             row = json.loads(line)
             name, text = row["id"], row["hypothesis"]

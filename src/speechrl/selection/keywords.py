@@ -59,9 +59,13 @@ def read_list(path: Path) -> list[str]:
     """A word or phrase a line.
 
     Raises:
-        DataError: There is no such file.
+        DataError: There is no such file, or it is not UTF-8.
     """
     if not path.is_file():
         raise DataError(f"keywords.given: {path} does not exist; give a file with a word or phrase a line")
-    lines = (line.strip() for line in path.read_text(encoding="utf-8").splitlines())
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise DataError(f"keywords.given: {path} is not UTF-8 ({error.reason}); save it as UTF-8") from error
+    lines = (line.strip() for line in text.splitlines())
     return [line for line in lines if line]

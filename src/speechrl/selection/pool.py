@@ -6,6 +6,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -79,13 +80,22 @@ class Item:
         return without_audio(self.cut).keywords
 
 
-def read_pool(manifests: Sequence[str], *, labelled: bool = True, task: Task = "asr") -> list[Item]:
+def read_pool(
+    manifests: Sequence[str],
+    *,
+    labelled: bool = True,
+    task: Task = "asr",
+    language: str = "en",
+    without: Mapping[str, frozenset[str]] = MappingProxyType({}),
+) -> list[Item]:
     """Read every manifest, or set derived from one (`train.jsonl#long@3`).
 
     Args:
         manifests: In order.
         labelled: Whether rows need a text.
         task: Whether the audio is what is said, or the voice to say the text with.
+        language: Of rows that do not say theirs.
+        without: Manifest -> ids of rows of which nothing may be made (`held_out.held_out_rows`).
 
     Raises:
         DataError: A manifest cannot be used or is named twice, or an id is in two of them.
@@ -99,8 +109,11 @@ def read_pool(manifests: Sequence[str], *, labelled: bool = True, task: Task = "
         source = name.partition("#")[0]
         fallback = _licence_beside(resolve_path(source))
         if "#" in name and source not in licences:
-            licences[source] = licences_of(read_set(source, labelled=labelled), fallback.name)
-        for cut in read_set(name, labelled=labelled):
+            licences[source] = licences_of(
+                read_set(source, language=language, labelled=labelled), fallback.name
+            )
+        refused = without.get(source, frozenset())
+        for cut in read_set(name, language=language, labelled=labelled, without=refused):
             if owner.setdefault(cut.id, name) != name:
                 raise DataError(shared_id(cut.id, name, owner[cut.id]))
             items.append(

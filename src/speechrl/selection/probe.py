@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from speechrl.data.prompts import to_prompt
-from speechrl.errors import ConfigError
+from speechrl.errors import ConfigError, DataError
 from speechrl.models.context_store import ContextStore
 from speechrl.models.encode_once import EncodeOnce
 from speechrl.models.fingerprint import fingerprint, weights_fingerprint
@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     Progress = Callable[[str, int, int], None]
     """Called with what is being done, how much of it is done, and how much there is."""
 
+CONTEXTS = "contexts"
+"""Folder of kept contexts, in that of a selection."""
 DOES_NOT_MATTER = {
     "asr": {"device", "threads", "keep_contexts_gb", "reader", "tokens_per_character"},
     "tts": {"device", "threads", "keep_contexts_gb", "reader", "tokens_per_second"},
@@ -130,7 +132,8 @@ def probe(
     known = [item for item in items if item.key in shards.rows]
     store = None
     if config.keep_contexts_gb:
-        store = ContextStore(folder / "contexts", name, round(config.keep_contexts_gb * 1e9))
+        # At least a byte: with none it would be a store to read from.
+        store = ContextStore(folder / CONTEXTS, name, max(1, round(config.keep_contexts_gb * 1e9)))
     if config.threads and (missing or store is not None):
         torch.set_num_threads(config.threads)
     if missing:
@@ -279,7 +282,13 @@ def _read(row: Mapping[str, Any]) -> Heard:
     fields: dict[str, Any] = {
         key: tuple(value) if isinstance(value, list) else value for key, value in row.items()
     }
-    return Heard(**fields)
+    try:
+        return Heard(**fields)
+    except TypeError as error:
+        raise DataError(
+            f"the probe's row {row.get('id')!r} is not of this version of speechrl ({error}); remove the folder "
+            "`probe` of --out, and it is made again"
+        ) from error
 
 
 def _settings_hash(config: ProbeConfig, seed: int, task: Task) -> str:

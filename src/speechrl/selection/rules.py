@@ -59,7 +59,7 @@ def find_dropped(
             reason = next((name for name, line in config.exclude.items() if holds(line, one)), None)
         if reason is None and one.audio and one.audio in sounds:
             reason = "same_audio"
-        text = (normalise(one.reference or "", one.language), one.language)
+        text = (normalise(one.reference or "", one.language), primary_language(one.language))
         if reason is None and config.max_per_text and text[0] and texts[text] >= config.max_per_text:
             reason = "same_text"
         if reason is not None:
@@ -118,7 +118,10 @@ def mix(chosen: Mapping[str, Sequence[Utterance]], config: MixConfig, seed: int)
             low = middle
         else:
             high = middle - 1
-    return _shuffled(_fill(chosen, config.shares, low)[0], seed)
+    # A size may fail by rounding where the next one, which rounds another way, does not.
+    near = range(low, low + 2 * len(config.shares) + 1)
+    best = max(size for size in near if _fill(chosen, config.shares, size)[1] or size == low)
+    return _shuffled(_fill(chosen, config.shares, best)[0], seed)
 
 
 def quotas(shares: Mapping[str, float], size: int) -> dict[str, int]:

@@ -15,8 +15,8 @@ from speechrl.rewards.base import failures, stop_if_too_many_failed
 from speechrl.selection.verdicts import find_verdict, mutual_error_rate
 from speechrl.text.alignment import align_texts
 from speechrl.text.hard import hardness
-from speechrl.text.loops import find_loops, unsupported_loops
-from speechrl.text.normalise import plain, tokens
+from speechrl.text.loops import PHRASE_TOKENS, find_loops, unsupported_loops
+from speechrl.text.normalise import is_by_character, plain, tokens, tokens_per_word
 from speechrl.types import Ending, Output, Prompt, Score, ScoreStatus
 
 if TYPE_CHECKING:
@@ -60,12 +60,12 @@ class Utterance:
         disagreement: Mean mutual error rate of all pairs of samples, each at most 1.
         length_ratio: Words of the hypothesis / words of the reference.
         loop: The hypothesis repeats itself beyond the reference; without one, at all.
-        hallucination: The hallucination reward finds something; without a reference, a loop.
+        hallucination: The hallucination reward finds something, with its default options; without a reference, a loop.
         loop_share: Share of samples that loop; `hallucination_share` likewise; `cut_share` of those that did not end.
         tokens_per_char: Mean speech tokens of the samples / characters of the text; None for a recogniser.
         repeated: The reference itself has a loop.
         speechless: The reference has no words.
-        words_per_second: Reference tokens / seconds.
+        words_per_second: Reference words / seconds; two characters are a word where a language counts characters.
         keywords: `keyword_count` is their number.
         kinds: Why the reference is hard to speak (`text.hard`).
     """
@@ -233,9 +233,11 @@ def _describe(
         hallucination_share=fmean(one["hallucination"] for one in samples) if samples else None,
         cut_share=fmean(ending == Ending.LENGTH for ending in heard.endings),
         tokens_per_char=round(fmean(heard.lengths) / max(len(item.text), 1), 4) if speaker else None,
-        repeated=None if words is None else bool(find_loops(words)),
+        repeated=None if reference is None else _repeats(reference, language),
         speechless=None if words is None else not words,
-        words_per_second=None if words is None else round(len(words) / max(heard.duration_s, 1e-3), 4),
+        words_per_second=None
+        if words is None
+        else round(len(words) / tokens_per_word(language) / max(heard.duration_s, 1e-3), 4),
         keywords=keywords,
         keyword_count=len(keywords),
         kinds=tuple(hardness(reference or "", language)),
@@ -282,6 +284,12 @@ def _read_metrics(reference: str, text: str, language: str) -> dict[str, float]:
         "loop": loop,
         "hallucination": loop,
     }
+
+
+def _repeats(text: str, language: str) -> bool:
+    """Whether words or phrases come again and again, also numbers, which the normal form writes as one."""
+    forms = [tokens(text, language)] + ([] if is_by_character(language) else [plain(text).split()])
+    return any(find_loops(form, PHRASE_TOKENS * tokens_per_word(language)) for form in forms)
 
 
 def _loops(reference: Sequence[str], text: Sequence[str]) -> bool:

@@ -24,6 +24,9 @@ Unit = Literal["auto", "word", "char", "letter"]
 BY_CHARACTER = frozenset({"zh", "yue", "ja", "ko", "th", "lo", "km", "my"})
 """Languages whose errors are counted by character; zh, ja and ko as in CV3-Eval, the others have no spaces either."""
 
+CHARACTERS_PER_WORD = 2
+"""Our choice, for languages that are counted by character: the usual length of a Chinese word."""
+
 _SHORT_CODES = {
     code: short
     for short, codes in {
@@ -72,6 +75,11 @@ def check_language(language: str) -> None:
 def is_by_character(language: str) -> bool:
     """Whether errors of this language are counted by character."""
     return primary_language(language) in BY_CHARACTER
+
+
+def tokens_per_word(language: str) -> int:
+    """How many tokens stand for a word where a number counts words: `CHARACTERS_PER_WORD`, or 1."""
+    return CHARACTERS_PER_WORD if is_by_character(language) else 1
 
 
 @lru_cache(maxsize=65_536)

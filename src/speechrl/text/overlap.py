@@ -10,19 +10,21 @@ import regex
 from rapidfuzz.distance import Levenshtein
 from rapidfuzz.process import extractOne
 
-from speechrl.text.normalise import is_by_character, tokens
+from speechrl.text.normalise import is_by_character, tokens, tokens_per_word
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 LEAST_TOKENS = 4
-"""A shorter text may be part of another by chance; it must be equal."""
-CHARACTERS_PER_WORD = 2
-"""`LEAST_TOKENS` counts words; in languages that count characters it is so many times as long."""
+"""A shorter text may be part of another by chance; it must be equal. Times `tokens_per_word`."""
 ALIKE = 0.8
 """Texts of at least this edit similarity (1 - edits / tokens of the longer one) are near copies."""
 
 _SENTENCE_END = regex.compile(r"(?<=[.?!;:。？！；])\s*")
+
+_NO_SPACES = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Hangul}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]")
+
+_LETTER = regex.compile(r"\p{L}")
 
 Unit = tuple[str, ...]
 
@@ -42,7 +44,8 @@ class HeldOutTexts:
         self._starting: defaultdict[Unit, list[tuple[Unit, str]]] = defaultdict(list)
         self._holding: dict[Unit, list[tuple[Unit, str]]] = defaultdict(list)
         self._by_length: defaultdict[int, dict[Unit, str]] = defaultdict(dict)
-        for text, language in texts:
+        for text, tag in texts:
+            language = _counted_in(text, tag)
             least = _least(language)
             for unit in units(text, language):
                 if unit in self._equal:
@@ -55,11 +58,17 @@ class HeldOutTexts:
                 for start in range(len(unit) - least + 1):
                     self._holding[unit[start : start + least]].append((unit, text))
 
-    def find(self, text: str, language: str = "en") -> str | None:
-        """The held-out text that `text` says again, as it was given; None if there is none."""
-        return next(
-            (found for unit in units(text, language) if (found := self._find(unit, _least(language)))), None
-        )
+    def find(self, text: str, language: str = "en", *, joined: bool = False) -> str | None:
+        """The held-out text that `text` says again, as it was given; None if there is none.
+
+        Args:
+            text: What may be trained on.
+            language: Of the text.
+            joined: It was put together from texts, so that a sentence of any length may be one of them.
+        """
+        language = _counted_in(text, language)
+        found = (self._find(unit, _least(language)) for unit in units(text, language, 1 if joined else None))
+        return next((one for one in found if one), None)
 
     def _find(self, unit: Unit, least: int) -> str | None:
         if unit in self._equal:
@@ -87,17 +96,25 @@ class HeldOutTexts:
 
 
 @lru_cache(maxsize=65_536)
-def units(text: str, language: str = "en") -> tuple[Unit, ...]:
-    """The whole text and its sentences of `LEAST_TOKENS` tokens or more, as tokens; none for a text without words."""
+def units(text: str, language: str = "en", least: int | None = None) -> tuple[Unit, ...]:
+    """The whole text and its sentences of `least` (`LEAST_TOKENS`) tokens or more; none for a text without words."""
     whole = tuple(tokens(text, language))
     if not whole:
         return ()
+    least = _least(language) if least is None else least
     sentences = (tuple(tokens(part, language)) for part in _SENTENCE_END.split(text))
-    return tuple(dict.fromkeys([whole, *(part for part in sentences if len(part) >= _least(language))]))
+    return tuple(dict.fromkeys([whole, *(part for part in sentences if len(part) >= least)]))
+
+
+def _counted_in(text: str, language: str) -> str:
+    """The language whose tokens count; where most letters are of scripts without spaces, Chinese, whatever the tag."""
+    if is_by_character(language) or 2 * len(_NO_SPACES.findall(text)) <= len(_LETTER.findall(text)):
+        return language
+    return "zh"
 
 
 def _least(language: str) -> int:
-    return LEAST_TOKENS * (CHARACTERS_PER_WORD if is_by_character(language) else 1)
+    return LEAST_TOKENS * tokens_per_word(language)
 
 
 def _is_part(short: Unit, long: Unit) -> bool:

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from speechrl.config.load import load_config, resolve_path, show
+from speechrl.config.load import load_as, load_config, resolve_path, show
 from speechrl.config.schema import RolloutConfig, RunConfig
+from speechrl.config.selection import SelectionConfig
 from speechrl.errors import ConfigError
 
 GOOD = """
@@ -92,6 +93,11 @@ def test_key_in_the_wrong_section_is_sent_to_the_right_one(good: Path) -> None:
 
 def test_hopeless_key_lists_the_known_ones(good: Path) -> None:
     assert "Known keys here: group_size, temperature" in refusal(good, "rollout.zzz=3")
+
+
+def test_a_key_inside_a_section_that_the_user_named_is_known() -> None:
+    with pytest.raises(ConfigError, match=r"Did you mean `subsets\.hard\.any\.0\.verdict`"):
+        load_as(SelectionConfig, "package:configs/data/select.yaml", ["subsets.hard.any.0.verdikt=[hard]"])
 
 
 @pytest.mark.parametrize(

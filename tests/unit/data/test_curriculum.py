@@ -84,6 +84,15 @@ def test_rollouts_of_an_epoch_order_the_next(cuts) -> None:
     assert max(new[name] for name in second[:3]) < min(new[name] for name in second[-3:])
 
 
+def test_the_last_batch_of_an_epoch_counts_for_the_next(cuts) -> None:
+    easy_first = stream(cuts, refresh=True)
+    last = [easy_first.next_batch() for _ in range(12)][-1]
+    assert DIFFICULTY[last[0].id] > 0.7
+    easy_first.learn(last, [[Score(1.0, {}, metrics={"wer": 0.0})]])
+    drawn = [easy_first.next_batch()[0].id for _ in range(12)]
+    assert last[0].id in drawn[:3]
+
+
 @pytest.mark.parametrize("stop", [0, 5, 12, 17])
 def test_resumed_equals_uninterrupted_with_a_refreshed_curriculum(cuts, stop) -> None:
     """In the middle of an epoch the order is the one that it began with, whatever was measured since."""

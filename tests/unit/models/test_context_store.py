@@ -87,6 +87,15 @@ def test_a_cut_file_of_numbers_is_found_out(tmp_path: Path) -> None:
         ContextStore(tmp_path, "m")
 
 
+def test_a_garbled_index_names_its_row(tmp_path: Path) -> None:
+    store = ContextStore(tmp_path, "m", ROOM)
+    store.put("a", Context("a", context("a")))
+    index = tmp_path / "m" / INDEX
+    index.write_text(index.read_text() + '["b", 3\n')
+    with pytest.raises(DataError, match=r"index\.jsonl, row 2: .*; remove the folder"):
+        ContextStore(tmp_path, "m", ROOM)
+
+
 def test_what_it_could_not_give_back_whole_it_does_not_keep(tmp_path: Path) -> None:
     store = ContextStore(tmp_path, "m", ROOM)
     store.put("a", replace(Context("a", context("a")), voice_D=torch.zeros(WIDTH)))

@@ -189,3 +189,16 @@ def test_a_dropped_copy_does_not_drop_what_is_kept() -> None:
 def test_rules_that_cannot_be_meant_are_refused(tree, said) -> None:
     with pytest.raises(ValidationError, match=said):
         SelectionConfig.model_validate(tree)
+
+
+def test_copies_of_a_text_are_copies_whatever_the_tag_of_their_language() -> None:
+    pool = [one(tag, reference="Please hold the line.", language=tag) for tag in ("en", "en-GB", "English")]
+    assert find_dropped(pool, config(), lambda each: None) == {"en-GB": "same_text", "English": "same_text"}
+
+
+def test_a_mix_is_not_stopped_by_a_size_that_only_rounds_badly() -> None:
+    """Of 18 the smallest subset would have to give 2, of 17 and 19 one."""
+    sizes, shares = {"x": 1, "y": 10, "z": 12}, {"x": 0.08, "y": 0.4, "z": 0.52}
+    assert [quotas(shares, size)["x"] for size in (17, 18, 19, 20)] == [1, 2, 1, 2]
+    chosen = {name: [one(f"{name}{i}") for i in range(size)] for name, size in sizes.items()}
+    assert len(mix(chosen, MixConfig(shares=shares), 1)) == 19

