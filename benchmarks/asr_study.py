@@ -34,6 +34,7 @@ from asr_study_table import COLUMNS, compare, line, page
 from result_file import write_result
 from training_runs import run_all, run_once, train_command
 
+from speechrl.config.load import resolve_path
 from speechrl.evaluate.sets import load_sets
 from speechrl.models.context_store import ContextStore
 from speechrl.models.encode_once import MAX_BYTES, EncodeOnce
@@ -178,12 +179,35 @@ class Study:
         files = {path.name: yaml.safe_load(path.read_text()) for path in (RULES, CONFIG)}
         digests = {name: hashlib.sha256(repr(says).encode()).hexdigest()[:12] for name, says in files.items()}
         rows = {row: asdict(recipe) | {"rate": RATES[recipe.algorithm]} for row, recipe in recipes.items()}
-        identity = {**asdict(self), "sets": self.sets, "pool": POOL, **digests, "rows": rows}
+        identity = {
+            **asdict(self),
+            "sets": self.sets,
+            "pool": POOL,
+            **digests,
+            **self._contents(),
+            "rows": rows,
+        }
         return dict(json.loads(json.dumps(identity)))
+
+    def _contents(self) -> dict[str, str]:
+        """Digests of the start's weights and of the manifests: under the same names others may lie one day."""
+        start = sorted(resolve_path(self.start).rglob("*.safetensors"))
+        manifests = [resolve_path(f"{self.data}/{split}.jsonl") for split in ("train", *SETS)]
+        return {
+            "weights": _digest(start),
+            "manifests": _digest(path for path in manifests if path.is_file()),
+        }
 
     def _train(self, folder: Path, settings: dict[str, Any]) -> list[str]:
         settings |= {"output": str(folder), "model.path": self.start, "evaluation.sets": self.sets}
         return train_command(CONFIG, settings)
+
+
+def _digest(files: Iterable[Path]) -> str:
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(file.name.encode() + hashlib.sha256(file.read_bytes()).digest())
+    return digest.hexdigest()[:12]
 
 
 def main() -> None:

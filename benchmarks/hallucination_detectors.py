@@ -157,7 +157,7 @@ DETECTORS: dict[str, Detector] = {
     "compression ratio": Detector(
         "text",
         lambda c, limit: (compression_ratio(c.item.hypothesis) > limit,),
-        {"limit": [1.2, 1.3, 1.4, 1.5, 1.6, 1.8, 2.0, COMPRESSION_LIMIT]},
+        {"limit": [1.0, 1.1, 1.2, 1.3, 1.4, 1.5, 1.6, 1.8, 2.0, COMPRESSION_LIMIT]},
         by_word=False,
     ),
     "compression ratio, Whisper's limit": Detector(
@@ -171,7 +171,9 @@ DETECTORS: dict[str, Detector] = {
         lambda c, run: inserted_words(c.item.reference, c.item.hypothesis, int(run)),
         {"run": [2, 3, 4]},
     ),
-    "reward `hallucination` as it was": Detector("reference", rules, {}, by_word=False),
+    "reward `hallucination` (`insertions: excess`, `min_run: 4`)": Detector(
+        "reference", rules, {}, by_word=False
+    ),
     "runs unlike the reference (defines the natural labels)": Detector(
         "reference",
         lambda c, run: unlike(c.item.reference, c, run),
@@ -185,7 +187,7 @@ DETECTORS: dict[str, Detector] = {
         by_word=False,
         wants="speech_s",
     ),
-    "CTC support": Detector("sound", supported, {"price": [2, 3, 4, 6, 8], **RUNS}, cost="support"),
+    "CTC support": Detector("sound", supported, {"price": [0.5, 1, 2, 3, 4, 6, 8], **RUNS}, cost="support"),
     "unlike the CTC's own text": Detector(
         "sound",
         lambda c, run: unlike(ctc_text(c.sound.logprobs_TV), c, run),
@@ -206,7 +208,7 @@ DETECTORS: dict[str, Detector] = {
             inserted_words(c.item.reference, c.item.hypothesis, int(excess)),
             supported(c, price, run),
         ),
-        {"price": [3, 4, 6, 8], "run": [2, 3, 4], "excess": [3, 4]},
+        {"price": [1, 2, 3, 4, 6, 8], "run": [2, 3, 4], "excess": [3, 4]},
         cost="support",
     ),
 }

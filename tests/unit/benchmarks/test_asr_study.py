@@ -235,6 +235,19 @@ def test_a_folder_tells_what_another_study_changed(tmp_path, monkeypatch):
     assert "#silence@11" in str(told.value)
 
 
+@pytest.mark.parametrize("changed", ["model/part/adapter.safetensors", "data/test.jsonl"])
+def test_other_weights_or_rows_under_the_same_name_are_another_study(tmp_path, changed):
+    for name in ("model/part/adapter.safetensors", "data/train.jsonl", "data/test.jsonl"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(name)
+    study = asr_study.Study(str(tmp_path / "model"), str(tmp_path / "data"), "test", 3)
+    claim(tmp_path / "work", study, asr_study.ROWS)
+    claim(tmp_path / "work", study, asr_study.ROWS)
+    (tmp_path / changed).write_text("other")
+    with pytest.raises(SystemExit, match="another study"):
+        claim(tmp_path / "work", study, asr_study.ROWS)
+
+
 def test_a_row_may_change_until_it_has_a_run(tmp_path, monkeypatch):
     claim(tmp_path, STUDY, asr_study.ROWS)
     changed = {**asr_study.ROWS, "D1": asr_study.Recipe("long", (asr_study.R1,))}
