@@ -21,7 +21,7 @@ import argparse
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from asr_study import (
     MIXED,
@@ -38,42 +38,16 @@ from asr_study import (
     train_and_write,
 )
 from asr_study_folder import START, finished, folder_of, report, rows_of
-from asr_study_table import Column, compare, line, page
-
-if TYPE_CHECKING:
-    from speechrl.evaluate.results import Row
+from asr_study_table import COLUMNS, compare, line, page
 
 SFT = "SFT continued"
-PARTS = ("human", "long", "silence")
-
-
-def _errors(row: Row) -> tuple[float, float]:
-    return row.errors, row.words
-
-
-def _insertions(row: Row) -> tuple[float, float]:
-    return row.insertions, row.words
-
-
-COLUMNS = (
-    *(Column(f"WER {part}", part, _errors, relative=True) for part in PARTS[:2]),
-    *(Column(f"insertions, {part}", part, _insertions, relative=True) for part in PARTS[:2]),
-    *(Column(f"hallucinated, {part}", part, lambda row: (row.hallucination, 1)) for part in PARTS[:2]),
-    Column("silence not empty", "silence", lambda row: (not row.empty, 1)),
-)
 
 
 @dataclass(frozen=True)
 class OtherLanguage(Study):
-    """The study on fewer held-out sets."""
+    """The study, of one row."""
 
     row: str
-
-    @property
-    def sets(self) -> dict[str, str]:
-        """The held-out sets, those of one part being one column as in the study."""
-        wanted = {name: end for name, end in SETS[self.split].items() if name.partition("-")[0] in PARTS}
-        return {name: f"{self.data}/{self.split}.jsonl{end}" for name, end in wanted.items()}
 
     def selection(self, folder: Path) -> list[str]:
         """The command that chooses the subsets: by the rules of the study, but without judges.
@@ -140,8 +114,8 @@ def collect(study: OtherLanguage, work: Path, seeds: list[int]) -> dict[str, Any
     return {
         "rows": [report(work, name, seed, study.recipes) for name, found in done.items() for seed in found],
         "summary": [
-            *([line(START, start, None, COLUMNS)] if start else []),
-            *(line(name, system, start, COLUMNS) for name, system in runs.items()),
+            *([line(START, start, None)] if start else []),
+            *(line(name, system, start) for name, system in runs.items()),
         ],
         "pairs": pairs,
         "data": {data: composition(work / "data")[data]},

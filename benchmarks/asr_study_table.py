@@ -103,12 +103,10 @@ def compare(ours: System, theirs: System, column: Column) -> dict[str, Any]:
     return found
 
 
-def line(
-    name: str, system: System, start: System | None, columns: Sequence[Column] = COLUMNS
-) -> dict[str, Any]:
+def line(name: str, system: System, start: System | None) -> dict[str, Any]:
     """A line of the table: every column with its interval, and how it differs from the start."""
     found: dict[str, Any] = {}
-    for column in columns:
+    for column in COLUMNS:
         found[column.title] = spread(values(system, column)) | {"interval": interval_of(system, column)}
         if start is not None:
             found[column.title]["against_start"] = compare(start, system, column)

@@ -40,9 +40,7 @@ def test_the_row_and_its_control_practise_on_the_same_data(tmp_path):
     assert len({one.data.train for one in configs.values()}) == 1
     for one in configs.values():
         assert one.evaluation.sets == {
-            "human": "build/asterisk_it/test.jsonl",
-            "long": "build/asterisk_it/test.jsonl#long",
-            "silence": "build/asterisk_it/test.jsonl#silence",
+            name: f"build/asterisk_it/test.jsonl{end}" for name, end in asr_study.SETS["test"].items()
         }
         assert one.model.path == "build/model"
 
@@ -58,25 +56,6 @@ def test_nobody_is_asked_who_does_not_know_the_language(tmp_path):
     rules = load_as(SelectionConfig, asr_study.RULES, [part for part in command if "=" in part])
     assert rules.judges.recognisers == []
     assert set(rules.subsets) == set(load_as(SelectionConfig, asr_study.RULES).subsets)
-
-
-def test_the_page_shows_the_columns_of_the_result():
-    def run_of(**changes):
-        rows = (replace(PERFECT, id="one"), replace(PERFECT, id="two", **changes))
-        return dict.fromkeys(second.PARTS, rows)
-
-    start, better = [run_of(insertions=2, hallucination=True)], [run_of(insertions=1), run_of(insertions=1)]
-    lines = [
-        table.line("start", start, None, second.COLUMNS),
-        table.line("row", better, start, second.COLUMNS),
-    ]
-    assert lines[1]["columns"]["insertions, human"]["against_start"]["relative"]["change"] == pytest.approx(
-        -0.5
-    )
-    printed = table.page({"summary": lines, "pairs": [], "data": {}}).splitlines()
-    titles = [column.title for column in second.COLUMNS]
-    assert printed[0] == f"| % | {' | '.join(titles)} |"
-    assert "-50.0 %" in printed[12]
 
 
 def test_where_the_row_needs_a_listener_it_is_the_start_of_that_language(tmp_path):
