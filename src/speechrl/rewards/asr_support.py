@@ -53,7 +53,8 @@ class UnsupportedWords:
         model: Folder of a recogniser of speechrl, whose encoder, adapter and CTC head listen.
         penalty: See `support_penalty`.
         witness: `alignment` looks for each word in the sound (`asr_detectors.unsupported_words`); `transcript` compares
-            with what the CTC head writes by itself (`text.made_up.made_up_words`; `min_run` 3 was best there).
+            with what the CTC head writes by itself (`text.made_up.made_up_words`; there `min_run` 3 was best, 4 where
+            there is noise).
         price: Of the alignment; see `ctc_support.supported_words`.
         min_run: Shortest run of unsupported words that counts.
 
