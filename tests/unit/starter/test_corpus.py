@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from collections import Counter
 from dataclasses import replace
 from functools import partial
@@ -15,7 +16,7 @@ from speechrl.errors import DataError
 from speechrl.starter.asr import corpus
 from speechrl.starter.asr.languages import LANGUAGES
 from speechrl.starter.asr.texts import Sentence
-from speechrl.starter.asr.voices import ENGINES, SAMPLE_RATE_HZ, trim_silence
+from speechrl.starter.asr.voices import ENGINES, SAMPLE_RATE_HZ, UnspeakableError, speak, trim_silence
 from speechrl.starter.speech_corpus import read_manifest, read_utterance
 
 if TYPE_CHECKING:
@@ -121,3 +122,30 @@ def test_trimming_leaves_the_speech_and_the_margin() -> None:
     assert trimmed.size == 8000 + 2 * 1600
     np.testing.assert_array_equal(trimmed[1600:9600], tone)
     assert trim_silence(np.zeros(16000, np.float32), 0.1).size == 0
+
+
+def _fails_at_seven(raw: str, voice: str, **options) -> np.ndarray:
+    if raw.endswith("7"):
+        raise UnspeakableError(f"{voice} cannot speak {raw!r}")
+    return _tone(raw, voice, **options)
+
+
+def test_a_text_at_which_a_voice_fails_costs_that_text_alone(tmp_path: Path, quick, monkeypatch) -> None:
+    monkeypatch.setattr(corpus, "speak", _fails_at_seven)
+    summary = corpus.build(tmp_path, hours=0.02, seed=1, workers=1)
+    rows = read_manifest(tmp_path, "x")
+    assert summary["complete"]
+    assert rows
+    assert not any(row["text"].endswith("7") for row in rows)
+    monkeypatch.setattr(corpus, "speak", _tone)
+    whole = corpus.build(tmp_path / "whole", hours=0.02, seed=1, workers=1)
+    assert 0 < summary["left_out"] - whole["left_out"] < 0.3 * whole["planned"]
+
+
+def test_an_engine_that_crashes_names_voice_and_text(monkeypatch) -> None:
+    def crash(command, **options):
+        raise subprocess.CalledProcessError(-11, command)
+
+    monkeypatch.setattr("speechrl.starter.asr.voices.subprocess.run", crash)
+    with pytest.raises(UnspeakableError, match=r"festival, voice 'pc', cannot speak 'ciao'.*SIGSEGV"):
+        speak("ciao", "festival-pc")

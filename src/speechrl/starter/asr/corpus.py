@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from speechrl.starter.asr.languages import LANGUAGES
-from speechrl.starter.asr.voices import SAMPLE_RATE_HZ, speak
+from speechrl.starter.asr.voices import SAMPLE_RATE_HZ, UnspeakableError, speak
 from speechrl.starter.speech_corpus import build_shards, choose_sentences, log, write_shard
 
 if TYPE_CHECKING:
@@ -69,12 +69,19 @@ def plan(sentences: Sequence[Sentence], hours: float, seed: int, language: str =
 
 
 def build_shard(directory: Path, index: int, utterances: Sequence[Planned]) -> dict[str, float]:
-    """Speak one shard and write it, without utterances longer than `MAX_DURATION_S`; CPU seconds by voice."""
+    """Speak one shard and write it; CPU seconds by voice.
+
+    Utterances longer than `MAX_DURATION_S`, and those at which a voice fails, are left out.
+    """
     cpu_s = defaultdict[str, float](float)
     spoken = []
     for item in utterances:
         before_s = sum(os.times()[:4])
-        speech = speak(item.sentence.raw, item.voice, speed=item.speed, pitch=item.pitch, seed=item.seed)
+        try:
+            speech = speak(item.sentence.raw, item.voice, speed=item.speed, pitch=item.pitch, seed=item.seed)
+        except UnspeakableError as error:  # one text of hours is not worth them
+            log.warning("%s is left out: %s", item.id, error)
+            continue
         cpu_s[item.voice] += sum(os.times()[:4]) - before_s
         if speech.size > MAX_DURATION_S * SAMPLE_RATE_HZ:
             continue

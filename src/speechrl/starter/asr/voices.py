@@ -33,6 +33,10 @@ ENGINES = ("hibari", "piper", "flite", "espeak", "pico", "festival")
 Samples = npt.NDArray[np.float32]
 
 
+class UnspeakableError(DataError):
+    """An engine makes nothing of this text; another one may."""
+
+
 @functools.cache
 def _hibari(voice: str) -> Any:
     from hibari import Hibari
@@ -102,7 +106,10 @@ def _speak_festival(raw: str, voice: str, tempo: float) -> tuple[Samples, int]:
         # Its voices of western languages read this encoding.
         text.write_text(raw, "iso-8859-1")
         command = f"(begin (voice_{voice}_diphone) (Parameter.set 'Duration_Stretch {1 / tempo:.3f}))"
-        subprocess.run(["text2wave", "-eval", command, str(text), "-o", str(path)], check=True)
+        try:
+            subprocess.run(["text2wave", "-eval", command, str(text), "-o", str(path)], check=True)
+        except subprocess.CalledProcessError as error:  # it crashes at some texts
+            raise UnspeakableError(f"festival, voice {voice!r}, cannot speak {raw!r}: {error}") from error
         return _from_wav(path.read_bytes())
 
 
@@ -137,6 +144,7 @@ def render(
 
     Raises:
         DataError: the voice is unknown.
+        UnspeakableError: it fails at this text.
     """
     engine, _, name = voice.partition("-")
     if engine == "hibari":
@@ -162,13 +170,14 @@ def speak(raw: str, voice: str, *, speed: float = 1.0, pitch: float = 1.0, seed:
     """Read `raw` aloud: float32 [samples] at 16 kHz, at least a second, peak 0.3-0.9 and margins 0.05-0.3 s by `seed`.
 
     Raises:
-        DataError: the voice is unknown, or it made no sound for this text.
+        DataError: the voice is unknown.
+        UnspeakableError: it made no sound for this text, or failed at it.
     """
     samples = render(raw, voice, SAMPLE_RATE_HZ, speed=speed, pitch=pitch, seed=seed)
     rng = np.random.default_rng(seed)
     speech = trim_silence(samples, float(rng.uniform(0.05, 0.3)))
     if not speech.size:
-        raise DataError(f"voice {voice!r}: no sound for the text {raw!r}")
+        raise UnspeakableError(f"voice {voice!r}: no sound for the text {raw!r}")
     missing = max(0, round(MIN_DURATION_S * SAMPLE_RATE_HZ) - speech.size)
     before = int(rng.integers(0, missing + 1))
     speech = np.pad(speech, (before, missing - before))
