@@ -8,7 +8,8 @@ disturbances) and through one that was trained without (`--plain`; `python -m sp
 token2text_plain` makes it; left out if not given); and GRPO on the accuracy that Token2Text reads in the tokens and on
 that which a recogniser hears in the sound. Listening is described in `tts_listening.py`; the recogniser of the reward
 is none of its judges. `opinion_cer` is what the run's own reward model makes of the test sentences: where it falls and
-the judges do not follow, the policy has found a weak spot.
+the judges do not follow, the policy has found a weak spot. `seconds` are medians over the steps of further, short runs
+of GRPO with either reward, in turns and with nothing beside them.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ ROOT = Path(__file__).resolve().parents[1]
 CONFIG = ROOT / "benchmarks" / "tts.yaml"
 ROBUST = "package:starter/token2text"
 SOUND_REWARD = "whisper-base"
+TURNS, TIMED_STEPS = 2, 8
+"""Of the runs that are timed."""
 
 
 @dataclass(frozen=True)
@@ -72,14 +75,34 @@ def systems_of(plain: str | None) -> dict[str, System]:
     return found
 
 
-def seconds_a_step(folder: Path) -> dict[str, float]:
+def seconds_a_step(folders: list[Path]) -> dict[str, float]:
     """Medians over steps: of the stages that a reward decides about, and of all together."""
-    rows = read_rows(folder / "metrics.jsonl")
+    rows = [row for folder in folders for row in read_rows(folder / "metrics.jsonl")]
     stages = [{key: row[key] for key in row if key.startswith("seconds/")} for row in rows]
     found = {
         name: float(np.median([row[f"seconds/{name}"] for row in stages])) for name in ("decode", "score")
     }
     return found | {"step": float(np.median([sum(row.values()) for row in stages]))}
+
+
+def time_rewards(systems: dict[str, System], chosen: argparse.Namespace) -> dict[str, dict[str, float]]:
+    """Seconds of a step with each reward of GRPO: short runs in turns, with nothing beside them."""
+    names = [name for name in systems if name.startswith("GRPO")]
+    folders: dict[str, list[Path]] = {name: [] for name in names}
+    for turn in range(TURNS):
+        for name in names:
+            folder = Path(chosen.work) / "timed" / f"{name.replace(', ', '_')}-{turn}"
+            settings = {"algorithm.name": "grpo", **(systems[name].settings or {})}
+            run_once(train_command(CONFIG, _of_run(folder, settings, chosen, 1, TIMED_STEPS)), folder)
+            folders[name].append(folder)
+    return {name: seconds_a_step(found) for name, found in folders.items()}
+
+
+def _of_run(
+    folder: Path, settings: dict[str, Any], chosen: argparse.Namespace, seed: int, steps: int
+) -> dict[str, Any]:
+    common = {"output": str(folder), "model.path": str(chosen.base), "seed": seed, "train.steps": steps}
+    return {**common, **settings}
 
 
 def main() -> None:
@@ -108,10 +131,8 @@ def main() -> None:
         system = systems[name]
         if system.settings is None:
             return
-        settings = {"output": str(folder), "model.path": str(chosen.base), "seed": seed}
-        settings["train.steps"] = chosen.steps
-        settings |= {"train.learning_rate": tuned(system.method, chosen.base).rate, **system.settings}
-        run_once(train_command(CONFIG, settings), folder)
+        settings = {"train.learning_rate": tuned(system.method, chosen.base).rate, **system.settings}
+        run_once(train_command(CONFIG, _of_run(folder, settings, chosen, seed, chosen.steps)), folder)
 
     with ThreadPoolExecutor(chosen.workers) as pool:
         list(pool.map(train, folders))
@@ -121,6 +142,7 @@ def main() -> None:
     heard: dict[str, list[dict[str, Any]]] = {"base": [listen(chosen.base, base)]}
     for (name, _), folder in folders.items():
         heard.setdefault(name, []).append(listen(str(folder / "model"), folder / "heard"))
+    timed = time_rewards(systems, chosen)
     table, rows = Table(heard), []
     for part in ("test", "hard"):
         for name, runs in heard.items():
@@ -129,7 +151,8 @@ def main() -> None:
                 own = TokenJudge(systems[name].reward_model)
                 row["opinion_cer"] = _rate([own(run[part].rows) for run in runs])
                 row["opinion_cer_of_base"] = _rate([own(heard["base"][0][part].rows)])
-                row["seconds"] = seconds_a_step(folders[name, chosen.seeds[0]])
+            if name in timed:
+                row["seconds"] = timed[name]
             rows.append(row)
     write_result(
         chosen.out,
