@@ -107,7 +107,7 @@ ROWS = {
 }
 PAIRS = (
     *((row, "D0") for row in ("D1", "D1 in reach", "D2 long", "D2 short", "D3", "regular", MIXED)),
-    ("D1 in reach", "D1"),
+    *(("D1 in reach", other) for other in ("D1", "regular")),
     *((row, "mixed, R1") for row in (MIXED, "mixed, R1+R2+R3", "mixed, R1+R2+R4", "mixed, R1+unsupported")),
     ("mixed, R1+unsupported", MIXED),
     *((row, "cool long, R1") for row in ("cool long, R1+R2", "cool long, R1+unsupported")),
