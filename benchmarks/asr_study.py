@@ -67,9 +67,6 @@ R4 = {"name": "language"}
 # In the place of R2, without the reference: what the CTC head of the frozen starter does not hear. By length: in half a
 # minute of speech nearly every sample of the starter has such words, and -1 for all of them would teach nothing.
 UNSUPPORTED = {"name": "unsupported", "options": {"penalty": "span"}}
-# The same listener, which compares with what it writes by itself: it tells better which words are made up, where the
-# alignment misses fewer answers (`hallucination_detectors.py`).
-UNLIKE = {"name": "unsupported", "options": {"penalty": "span", "witness": "transcript", "min_run": 3}}
 
 
 @dataclass(frozen=True)
@@ -104,7 +101,6 @@ ROWS = {
     "cool long, R1": Recipe("long", (R1,), temperature=COOL),
     "cool long, R1+R2": Recipe("long", (R1, R2), temperature=COOL),
     "cool long, R1+unsupported": Recipe("long", (R1, UNSUPPORTED), temperature=COOL),
-    "cool long, R1+unlike": Recipe("long", (R1, UNLIKE), temperature=COOL),
     # The paper's claim about keywords is of data and reward together.
     "D3, R1+R2+R3": Recipe("keywords", (R1, R2, R3)),
 }
@@ -113,10 +109,7 @@ PAIRS = (
     *(("D1 in reach", other) for other in ("D1", "regular")),
     *((row, "mixed, R1") for row in (MIXED, "mixed, R1+R2+R3", "mixed, R1+R2+R4", "mixed, R1+unsupported")),
     ("mixed, R1+unsupported", MIXED),
-    *(
-        (row, "cool long, R1")
-        for row in ("cool long, R1+R2", "cool long, R1+unsupported", "cool long, R1+unlike")
-    ),
+    *((row, "cool long, R1") for row in ("cool long, R1+R2", "cool long, R1+unsupported")),
     ("D3, R1+R2+R3", "D3"),
     (MIXED, SFT),
 )
