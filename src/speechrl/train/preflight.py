@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,25 @@ def refuse_used(run_dir: Path) -> None:
         raise ConfigError(
             f"{run_dir} already holds a run ({steps} steps are logged). Resume it (--resume), choose another `output`, "
             "or remove it."
+        )
+
+
+def refuse_taken(output: Path) -> None:
+    """A model that is written once, at the end, needs a folder that can be made, and holds nothing yet.
+
+    Raises:
+        ConfigError: It is a file, is not empty, or cannot be made where it is to be.
+    """
+    if output.is_dir() and any(output.iterdir()):
+        raise ConfigError(f"output: {output} is not empty; choose another folder, or remove it")
+    there = next(folder for folder in (output, *output.absolute().parents) if folder.exists())
+    if not there.is_dir():
+        raise ConfigError(f"output: {there} is a file, where a folder is to be; choose another place")
+    # The folder is replaced as a whole, so its neighbours are written too.
+    above = there.absolute().parent if there == output else there
+    if not os.access(above, os.W_OK | os.X_OK):
+        raise ConfigError(
+            f"output: nothing can be written to {above}; choose another place, or mend its permissions"
         )
 
 

@@ -246,7 +246,7 @@ class Token2Text(nn.Module):
         """
         description = {"task": "tts", "model": "token2text", "alphabet": ALPHABET, **asdict(self.config)}
         weights = {name: t.detach().half().contiguous().cpu() for name, t in self.state_dict().items()}
-        with saved_model(folder) as new:
+        with saved_model(folder, "Make room, or choose another place; what was trained is lost") as new:
             (new / DESCRIPTION).write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
             save_file(weights, new / WEIGHTS)
 
