@@ -63,12 +63,12 @@ HELD_OUT = (
 )
 """Figures of what evaluations between steps measure: a line per set."""
 
-EARS = {"token_cer": "Token2Text in the reward", "cer": "recogniser in the reward"}
+EARS = {"token_cer": "Token2Text", "cer": "recogniser in the reward"}
 JUDGE = "judge_cer"
 GAP = (
     "Reward against judge",
-    "character error rate heard by the reward on rollouts, and by the judge on held-out sentences: lines that part "
-    "are reward hacking",
+    "character error rate of rollouts, heard by what is trained on, and of held-out sentences, heard by the judge: "
+    "lines that part are reward hacking",
 )
 
 

@@ -14,6 +14,7 @@ from speechrl.rewards.tts import (
     likelihood,
     liveliness,
     mos_share,
+    reading_metrics,
     shaped,
     spoken_accuracy,
 )
@@ -150,18 +151,13 @@ class TokenAccuracy(TokenReader):
         transcripts = self.token2text.transcribe([output.token_ids for output in outputs])
         for heard, prompt in zip(transcripts, prompts, strict=True):
             rate = align_texts(prompt.text, heard, prompt.language, self._unit).error_rate
-            by_letter = align_texts(prompt.text, heard, prompt.language, "letter")
-            metrics = {
-                "token_cer": by_letter.error_rate,
-                "letter_errors": by_letter.errors,
-                "letters": by_letter.words,
-            }
+            metrics = reading_metrics(prompt.text, heard, prompt.language)
             verdicts.append(Verdict(shaped(rate, self._shape, self._floor), heard=heard, metrics=metrics))
         return verdicts
 
 
 class TokenLikelihood(TokenReader):
-    """`tts.likelihood` of the text under Token2Text, by character, without sound.
+    """`tts.likelihood` of the text under Token2Text, by character, without sound; logs `token_cer`.
 
     0 where the tokens are too few for the text: no path of the CTC fits.
 
@@ -178,11 +174,15 @@ class TokenLikelihood(TokenReader):
 
     def judge(self, outputs: Sequence[Output], prompts: Sequence[Prompt]) -> list[Verdict]:
         """See `forms.Judge`."""
-        nll_B = self.token2text.nll(
-            [output.token_ids for output in outputs], [prompt.text for prompt in prompts]
-        )
-        pairs = zip(nll_B.tolist(), prompts, strict=True)
-        return [Verdict(likelihood(nll / max(len(self._spell(prompt.text)), 1))) for nll, prompt in pairs]
+        tokens, texts = [output.token_ids for output in outputs], [prompt.text for prompt in prompts]
+        nll_B, read = self.token2text.nll(tokens, texts), self.token2text.transcribe(tokens)
+        return [
+            Verdict(
+                likelihood(nll / max(len(self._spell(prompt.text)), 1)),
+                metrics=reading_metrics(prompt.text, transcript, prompt.language),
+            )
+            for nll, transcript, prompt in zip(nll_B.tolist(), read, prompts, strict=True)
+        ]
 
 
 class VoiceSimilarity:

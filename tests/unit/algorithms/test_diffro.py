@@ -18,7 +18,7 @@ from speechrl.errors import ConfigError, ModelError
 from speechrl.models.tts.token2text import Token2Text, Token2TextConfig
 from speechrl.models.tts.token2text_parts import HeadSpec
 from speechrl.rl.diffro import gumbel_noise
-from speechrl.types import Ending
+from speechrl.types import Ending, Group, Score, ScoreStatus
 
 SEED = 5
 TOKENS = [(0, 1, 6, 2, 7, END), (5, 6, 4, 3, END), (2, 0, 5, 4, 6, 7, 1)]
@@ -378,3 +378,25 @@ def test_diffro_alone_gives_every_group_a_lesson():
     assert made.include(SAMPLES["equal"])
     assert made.moves(SAMPLES["equal"])
     assert not made.include(SAMPLES["bad, cut"])
+
+
+@pytest.mark.parametrize("name", ["diffro", "hybrid"])
+def test_what_the_reward_model_reads_in_rollouts_is_told_unless_a_reward_told_it(name):
+    """By hand: `abc` is said, then `bad` with a letter too many, then nothing; only what was judged is read."""
+    texts, said = ("abc", "bad", "fed", "abc"), ((0, 1, 2, END), (1, 0, 0, 3, END), (END,), (0, 1, 2, END))
+    samples = [toy_sample(text, ids, 1.0, n) for n, (text, ids) in enumerate(zip(texts, said, strict=True))]
+
+    class Reader(Token2Text):
+        def transcribe(self, tokens, batch_size=32):
+            return ["".join("abcdef"[code] for code in ids) for ids in tokens]
+
+    made = algorithm(name, reward_model=Reader(Token2TextConfig(CODES, "toy", width=24, layers=1, kernel=3)))
+    groups = [Group(sample.context, (sample.rollout,)) for sample in samples]
+    prompts = [sample.prompt for sample in samples]
+    scores = [[sample.score] for sample in samples]
+    scores[3] = [Score(math.nan, {}, ScoreStatus.FAILED, "raised")]
+    _, stats = made.credit(groups, scores, prompts)
+    assert (stats["letter_errors"], stats["letters"]) == (0 + 1 + 3, 9)
+    assert stats["token_cer"] == pytest.approx(4 / 9)
+    scores[0] = [replace(scores[0][0], metrics={"token_cer": 0.5})]
+    assert "token_cer" not in made.credit(groups, scores, prompts)[1]

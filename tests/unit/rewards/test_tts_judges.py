@@ -111,6 +111,18 @@ def test_tokens_are_read_without_sound(token2text: str) -> None:
     assert short.terms["token_nll"] == 0.0
 
 
+@pytest.mark.parametrize("name", ["token_accuracy", "token_nll"])
+def test_what_reads_tokens_says_how_much_it_misreads(token2text: str, name: str) -> None:
+    output = Output("", Ending.STOP, 30, tuple(i % 10 for i in range(30)))
+    term = RewardConfig(name=name, options={"model": token2text})
+    with RewardMixer(RewardsConfig(terms=[term])) as mixer:
+        ((score,),) = mixer.score([[output]], [PROMPT])
+        (read,) = mixer.token2texts[name].transcribe([output.token_ids])
+    assert score.metrics["letters"] == len("hellothere")
+    assert score.metrics["token_cer"] == score.metrics["letter_errors"] / score.metrics["letters"]
+    assert score.metrics["token_cer"] == 1 - spoken_accuracy(PROMPT.text, read, unit="letter", floor=None)
+
+
 def test_a_token_of_another_vocabulary_fails_alone(token2text: str) -> None:
     judge = TokenAccuracy(model=token2text)
     foreign = Output("", Ending.STOP, 1, (99,))

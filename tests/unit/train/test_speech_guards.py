@@ -9,7 +9,9 @@ STEADY = {
     "length_cut_share": 0.02,
     "token_cer": 0.2,
     "reward/quality": 0.7,
+    "cer": 0.25,
     "distillmos": 3.5,
+    "dnsmos": 3.0,
     "reward/similarity": 0.8,
     "evaluation/test/no_stop_rate": 0.03,
     "evaluation/test/log_f0_std": 0.2,
@@ -34,6 +36,7 @@ def trained() -> SpeechGuards:
         ("tokens_per_char", 1.25, 1.1, "rushes"),
         ("length_cut_share", 0.11, 0.13, "do not stop"),
         ("distillmos", 3.25, 3.15, "sounds worse"),
+        ("dnsmos", 2.75, 2.65, "DNSMOS is 2.65"),
         ("reward/similarity", 0.76, 0.74, "reference voice"),
         ("evaluation/test/no_stop_rate", 0.12, 0.14, "do not stop"),
         ("evaluation/test/log_f0_std", 0.15, 0.13, "flat"),
@@ -58,8 +61,21 @@ def test_a_reward_that_falls_while_the_judge_hears_more_errors_is_hacking():
     assert guards.alarms(both_better) == {}
     parted = STEADY | {"token_cer": 0.05, "evaluation/test/judge_cer": 0.15}
     (found,) = guards.alarms(parted).items()
-    assert found[0] == "evaluation/test/gap"
+    assert found[0] == "evaluation/test/token_gap"
     assert "mishears" in found[1]
+
+
+@pytest.mark.parametrize(
+    ("fooled", "named"), [("token_cer", "Token2Text mishears"), ("cer", "that recogniser mishears")]
+)
+def test_each_ear_is_held_against_the_judge_by_itself(fooled, named):
+    both = STEADY | {"token_cer": 0.2, "cer": 0.2}
+    guards = SpeechGuards()
+    for _ in range(BASELINE_STEPS + 1):
+        guards.alarms(both)
+    parted = both | {fooled: 0.02, "evaluation/test/judge_cer": 0.14}
+    (told,) = guards.alarms(parted).values()
+    assert named in told
 
 
 def test_the_evaluation_before_training_is_the_baseline_if_there_is_one():
@@ -79,7 +95,7 @@ def test_the_gap_begins_with_the_evaluation_before_training_and_ends_with_the_on
     restored.load_state_dict(opened.state_dict())
     # The judge hears 5 points more than the reward at first; 17 at the end, or 4.
     for guards in (opened, restored):
-        assert list(guards.alarms({"evaluation/test/judge_cer": 0.22})) == ["evaluation/test/gap"]
+        assert list(guards.alarms({"evaluation/test/judge_cer": 0.22})) == ["evaluation/test/token_gap"]
     assert steady.alarms({"evaluation/test/judge_cer": 0.22}) == {}
 
 
