@@ -24,7 +24,7 @@ class Bound:
     """How far a number may move from its baseline.
 
     Attributes:
-        factor: Of the baseline, plus `offset`, is the limit.
+        factor: Of the baseline, plus `offset`, is the limit; with 0 it is the same whatever the beginning was.
         above: Whether exceeding the limit is bad, or falling short of it.
         sentence: What the user reads, with `{value}` and `{first}`.
         harmless: A value up to this is never bad.
@@ -36,9 +36,11 @@ class Bound:
     sentence: str
     harmless: float = -math.inf
 
-    def broken(self, value: float, first: float) -> bool:
-        """Whether the value is beyond the limit."""
-        limit = self.factor * first + self.offset
+    def broken(self, value: float, first: float | None) -> bool:
+        """Whether the value is beyond the limit; `first` is None while the baseline is being taken."""
+        if first is None and self.factor:
+            return False
+        limit = self.factor * (first or 0.0) + self.offset
         return value > self.harmless and (value > limit if self.above else value < limit)
 
 
@@ -62,11 +64,21 @@ BOUNDS: Mapping[str, tuple[Bound, ...]] = {
     ),
     "length_cut_share": (
         Bound(
+            0, 0.2, True,
+            "{value:.0%} of the rollouts do not stop by themselves, more than a fifth. If speech is cut in its "
+            "middle, raise rollout.max_new_tokens and rollout.tokens_per_character. If it babbles on: " + STOPPING,
+        ),
+        Bound(
             1, 0.1, True,
             "{value:.0%} of the rollouts do not stop by themselves, {first:.0%} at first. " + STOPPING,
         ),
     ),
     "no_stop_rate": (
+        Bound(
+            0, 0.2, True,
+            "{value:.0%} of the sentences do not stop by themselves, more than a fifth. If speech is cut in its "
+            "middle, raise evaluation.max_new_tokens. If it babbles on: " + STOPPING,
+        ),
         Bound(
             1, 0.1, True,
             "{value:.0%} of the sentences do not stop by themselves, {first:.0%} at first. " + STOPPING,
@@ -181,8 +193,7 @@ class SpeechGuards:
             if metric not in BOUNDS or value is None or (place and not name.startswith("evaluation/")):
                 continue
             first = self._baseline(name, float(value))
-            if first is None:
-                continue
+            # Of several that are broken, the last: how it moved says more than where it is.
             for bound in BOUNDS[metric]:
                 if bound.broken(float(value), first):
                     where = f"on {place}, " if place else ""

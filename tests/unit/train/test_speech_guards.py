@@ -78,6 +78,28 @@ def test_each_ear_is_held_against_the_judge_by_itself(fooled, named):
     assert named in told
 
 
+@pytest.mark.parametrize(
+    ("name", "option"),
+    [
+        ("length_cut_share", "rollout.max_new_tokens"),
+        ("evaluation/test/no_stop_rate", "evaluation.max_new_tokens"),
+    ],
+)
+def test_too_many_that_never_stop_are_told_from_the_first_step(name, option):
+    guards = SpeechGuards()
+    guards.begin({"test": {"no_stop_rate": 0.9}})
+    for step in range(BASELINE_STEPS + 2):
+        (told,) = guards.alarms({name: 0.9}).values()
+        assert "more than a fifth" in told, step
+        assert option in told
+    assert guards.alarms({name: 0.19}) == {}
+
+
+def test_of_what_grew_beyond_both_limits_the_beginning_is_told():
+    (told,) = trained().alarms(STEADY | {"length_cut_share": 0.5}).values()
+    assert "50% of the rollouts do not stop by themselves, 2% at first" in told
+
+
 def test_the_evaluation_before_training_is_the_baseline_if_there_is_one():
     guards = SpeechGuards()
     guards.begin({"test": {"quality": 4.4, "similarity": None, "judges": {}}})
