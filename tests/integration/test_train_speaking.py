@@ -116,6 +116,15 @@ def test_what_cannot_be_spoken_ends_a_run_before_it_begins(
     assert not (tmp_path / "run").exists()
 
 
+def test_what_would_be_cut_ends_a_run_before_it_begins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ToySynthesiser, "tokens_per_character", 1.0, raising=False)
+    with pytest.raises(DataError, match=r"200 texts take (.|\n)*rollout\.max_new_tokens is 6; raise it"):
+        train(config(tmp_path))
+    assert not (tmp_path / "run").exists()
+
+
 def test_references_cannot_be_copied_where_there_are_none(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="choose grpo, diffro or hybrid"):
         train(config(tmp_path, algorithm="sft"))

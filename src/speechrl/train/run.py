@@ -35,6 +35,7 @@ from speechrl.train.learner import Learner
 from speechrl.train.loop import Parts, run_steps
 from speechrl.train.preflight import refuse_missing_extras, refuse_used
 from speechrl.train.randomness import seed_everything
+from speechrl.train.speech_limits import refuse_cut_short
 from speechrl.train.stages import choose_device
 from speechrl.train.state import Keeper, RunState
 
@@ -210,6 +211,7 @@ def _open(config: RunConfig, listener: Listener) -> tuple[SpeechModel, StreamSou
         raise ConfigError(f"`task` is {config.task}, but {config.model.path} is a model for {model.task}.")
     unfit = [*unfit_cuts(model, cuts, manifests), *unfit_prompts(model, sets, config.evaluation.sets)]
     refuse_unfit(unfit, config.model.path)
+    refuse_cut_short(model, cuts, manifests, sets, config)
     if config.algorithm.name == "sft" and config.task == "asr":
         _tell_unwritable(kept, model, listener)
     for name, shared in shared_rows(kept, sets).items():
