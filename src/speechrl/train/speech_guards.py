@@ -84,6 +84,14 @@ BOUNDS: Mapping[str, tuple[Bound, ...]] = {
             "{value:.0%} of the sentences do not stop by themselves, {first:.0%} at first. " + STOPPING,
         ),
     ),
+    "silent_rate": (
+        Bound(
+            1, 0.02, True,
+            "{value:.1%} of the sentences are silent, {first:.1%} at first; similarity, quality and log F0 are of the "
+            "others. To say nothing may earn more than to be misheard: set `floor: 0` for `recogniser` and "
+            "`token_accuracy`, or raise algorithm.kl_weight.",
+        ),
+    ),
     "log_f0_std": (
         Bound(
             0.7, 0, False,

@@ -72,6 +72,7 @@ def test_no_sound_is_silence_and_not_a_failure():
     assert (row.judges["listening"].text, row.judges["listening"].deletions) == ("", 2)
     assert row.similarity is None
     assert row.speaking_rate is None
+    assert row.silent
     assert row.problems == {}
 
 

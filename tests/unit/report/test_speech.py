@@ -287,3 +287,10 @@ def test_clips_that_do_not_fit_are_counted(speech_dir, monkeypatch):
     listening.groups_by_step(speech_dir, shelf)
     assert shelf.left_out > 0
     assert shelf.voices == []
+
+
+def test_silence_changed_only_where_there_was_any():
+    moved = {"differences": {"silent_rate": {"difference": 0.0, "low": 0.0, "high": 0.0, "p": 1.0}}}
+    assert what_else_changed({"silent_rate": 0.0}, {"silent_rate": 0.0}, moved) == ()
+    (row,) = what_else_changed({"silent_rate": 0.0}, {"silent_rate": 0.02}, moved)
+    assert (row.name, row.after) == ("silent", "2.0%")

@@ -104,7 +104,15 @@ def test_between_steps_there_are_numbers_for_curves_only_when_it_is_time(make):
     assert evaluations.between(1, stage) == {}
     assert evaluations.between(6, stage) == {}  # the evaluation after training comes at once
     numbers = evaluations.between(2, stage)
-    names = {"judge_wer", "judge_cer", "similarity", "tokens_per_char", "no_stop_rate", "speaking_rate"}
+    names = {
+        "judge_wer",
+        "judge_cer",
+        "similarity",
+        "tokens_per_char",
+        "no_stop_rate",
+        "silent_rate",
+        "speaking_rate",
+    }
     assert names == {name.removeprefix("evaluation/test/") for name in numbers}
     assert all(isinstance(value, float) for value in numbers.values())
 
