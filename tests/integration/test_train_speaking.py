@@ -12,7 +12,7 @@ import soundfile as sf
 from speaking_toys import ToySynthesiser
 
 from speechrl.config.schema import RunConfig
-from speechrl.errors import ConfigError, DataError
+from speechrl.errors import ConfigError, DataError, ModelError
 from speechrl.train import run as run_module
 from speechrl.train.checkpoint import read_checkpoint
 from speechrl.train.events import SilentListener
@@ -122,6 +122,16 @@ def test_what_would_be_cut_ends_a_run_before_it_begins(
     monkeypatch.setattr(ToySynthesiser, "tokens_per_character", 1.0, raising=False)
     with pytest.raises(DataError, match=r"200 texts take (.|\n)*rollout\.max_new_tokens is 6; raise it"):
         train(config(tmp_path))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_judge_that_is_not_there_ends_a_run_before_it_begins(tmp_path: Path) -> None:
+    content = config(tmp_path).model_dump()
+    content["evaluation"] |= {
+        "sets": {"test": content["data"]["train"]}, "judges": ["whisper-tiny"], "before": False,
+    }  # fmt: skip
+    with pytest.raises(ModelError, match=r"did you mean 'whisper-tiny\.en'"):
+        train(RunConfig.model_validate(content))
     assert not (tmp_path / "run").exists()
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Self, assert_never, get_args
 
 from speechrl.config.schema import Measure
 from speechrl.rewards.forms import BatchReward
+from speechrl.rewards.scorers.recogniser import check_recogniser
 from speechrl.rewards.tts_judges import PitchSpread, Quality, RecogniserAccuracy, VoiceSimilarity
 from speechrl.rewards.verdict import Verdict
 from speechrl.rewards.worker import WorkerReward
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from speechrl.rewards.forms import Judge, Scorer
     from speechrl.rewards.scorers import Window
+    from speechrl.rewards.scorers.packages import Package
     from speechrl.types import Output, Precision, Prompt
 
 MEASURES: tuple[Measure, ...] = get_args(Measure)
@@ -55,6 +57,38 @@ class Ears:
 
     def __exit__(self, *exception: object) -> None:
         self.close()
+
+
+def check_ears(judges: Sequence[str], measures: Sequence[Measure], vocoder: str) -> None:
+    """See that everyone who is to listen can be loaded, and be given sound; nothing is loaded.
+
+    Args:
+        judges: See `load_ears`.
+        measures: See `load_ears`.
+        vocoder: `fast` or `hifigan`.
+
+    Raises:
+        ConfigError, ModelError: An unknown judge, see `rewards.scorers.recogniser.check_recogniser`; or HiFi-GAN is not
+            installed.
+        MissingExtraError: The package of a judge or scorer is not installed.
+    """
+    # These import torch, which a run that recognises is looked at without.
+    from speechrl.models.tts.vocoder import hifigan_folder
+    from speechrl.rewards.scorers import pitch, quality, speaker
+
+    needed: dict[Measure, tuple[Package, ...]] = {
+        "similarity": (speaker.WEIGHTS,),
+        "quality": (quality.DISTILLMOS,),
+        "dnsmos": (quality.SPEECHMOS, quality.ONNXRUNTIME),
+        "log_f0_std": (pitch.TRACKER,),
+    }
+    for judge in judges:
+        check_recogniser(judge)
+    for measure in measures:
+        for package in needed[measure]:
+            package.folder()
+    if vocoder == "hifigan":
+        hifigan_folder()
 
 
 def load_ears(

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any
 from speechrl.errors import RewardError
 from speechrl.evaluate.dispatch import evaluate_model
 from speechrl.evaluate.results import assemble, read_evaluation
-from speechrl.evaluate.sound import Renderer
+from speechrl.evaluate.sound import Renderer, check_vocoder
 from speechrl.report.held_out import keep_evaluation_audio
 from speechrl.report.writers import write_json
-from speechrl.rewards.scorers.recogniser import check_judges
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -41,7 +40,7 @@ class Evaluations:
         listener: Is told.
 
     Raises:
-        ConfigError: A judge is a recogniser of the reward.
+        ModelError: The model cannot speak through the vocoder.
     """
 
     def __init__(
@@ -54,7 +53,7 @@ class Evaluations:
         listener: Listener,
     ) -> None:
         if model.task == "tts" and sets:
-            check_judges(config.evaluation.judges, config.rewards)
+            check_vocoder(model, config.evaluation.vocoder)
         self._model = model
         self._sets = sets
         self._config = config

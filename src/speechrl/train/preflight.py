@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from speechrl.errors import ConfigError, MissingExtraError
+from speechrl.evaluate.ears import check_ears
 from speechrl.report.writers import read_rows
 from speechrl.rewards.base import check_rewards
 from speechrl.rewards.scorers.recogniser import check_judges
@@ -64,12 +65,21 @@ def refuse_missing_extras(config: ReportConfig) -> None:
 
 
 def refuse_unfit_rewards(config: RunConfig) -> None:
-    """Look at rewards and judges without loading any; a reward of the user's own is met when it is started.
+    """Look at rewards without loading any; one of the user's own is met when it is started.
 
     Raises:
-        ConfigError: A name or an option is unknown or unfit, a reward is for the other task, or a recogniser is both a
-            reward and a judge.
+        ConfigError: A name or an option is unknown or unfit, or a reward is for the other task.
     """
     check_rewards(config.rewards, config.task)
+
+
+def refuse_unfit_judges(config: RunConfig) -> None:
+    """Look at who listens to a synthesiser's sets, without loading anybody.
+
+    Raises:
+        ConfigError: A recogniser is both a reward and a judge.
+        SpeechRLError: A judge is unknown; or it, a measure or the vocoder is not installed.
+    """
     if config.task == "tts" and config.evaluation.sets:
         check_judges(config.evaluation.judges, config.rewards)
+        check_ears(config.evaluation.judges, config.evaluation.measures, config.evaluation.vocoder)

@@ -33,7 +33,7 @@ from speechrl.train.events import RunResult, SilentListener, StopRequest
 from speechrl.train.guards import Guards
 from speechrl.train.learner import Learner
 from speechrl.train.loop import Parts, run_steps
-from speechrl.train.preflight import refuse_missing_extras, refuse_used
+from speechrl.train.preflight import refuse_missing_extras, refuse_unfit_judges, refuse_used
 from speechrl.train.randomness import seed_everything
 from speechrl.train.speech_limits import refuse_cut_short
 from speechrl.train.stages import choose_device
@@ -74,6 +74,7 @@ def train(config: RunConfig, *, resume: bool = False, listener: Listener | None 
     run_dir = Path(config.output).expanduser()
     checkpoints = Checkpoints(run_dir / "checkpoints", config.train.keep_checkpoints)
     refuse_missing_extras(config.report)
+    refuse_unfit_judges(config)
     if not resume:
         refuse_used(run_dir)
     loaded = _find_checkpoint(checkpoints, run_dir, config, listener) if resume else None

