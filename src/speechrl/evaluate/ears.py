@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self, assert_never, get_args
 
-from speechrl.config.schema import Measure
+from speechrl.config.schema import JUDGE_TIMEOUT_S, Measure
 from speechrl.rewards.forms import BatchReward
 from speechrl.rewards.scorers.recogniser import check_recogniser
 from speechrl.rewards.tts_judges import PitchSpread, Quality, RecogniserAccuracy, VoiceSimilarity
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 MEASURES: tuple[Measure, ...] = get_args(Measure)
 """What is measured beside the words, by name in the rows."""
-JUDGE_TIMEOUT_S = 600.0
-"""For a batch, on whatever core is left; who takes longer has not judged it."""
+TOO_SLOW = "raise evaluation.timeout_s, or lower evaluation.batch_size"
+"""What to do where a judge takes too long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +97,8 @@ def load_ears(
     measures: Sequence[Measure],
     window: Window = "full",
     precision: Precision = "fp32",
+    timeout_s: float = JUDGE_TIMEOUT_S,
+    too_slow: str = TOO_SLOW,
 ) -> Ears:
     """The recognisers of these names, each in a process of its own with a time-out, and the scorers.
 
@@ -105,13 +107,17 @@ def load_ears(
         measures: What scorers measure.
         window: How much of the silence behind a clip a Whisper is shown.
         precision: Of DistillMOS, which takes the longest of all.
+        timeout_s: A judge that takes longer for a batch has not judged it.
+        too_slow: What to do then, for the message.
 
     Raises:
         ModelError: An unknown judge.
         MissingExtraError: The package of a judge or scorer is not installed.
     """
     with ThreadPoolExecutor(max(1, len(judges))) as pool:
-        futures = {name: pool.submit(_judge, name, window) for name in dict.fromkeys(judges)}
+        futures = {
+            name: pool.submit(_judge, name, window, timeout_s, too_slow) for name in dict.fromkeys(judges)
+        }
     with ExitStack() as made:
         for future in futures.values():
             if future.exception() is None:
@@ -122,10 +128,10 @@ def load_ears(
     return Ears(found, scorers)
 
 
-def _judge(recogniser: str, window: Window) -> Scorer:
+def _judge(recogniser: str, window: Window, timeout_s: float, too_slow: str) -> Scorer:
     target = f"{RecogniserAccuracy.__module__}:{RecogniserAccuracy.__qualname__}"
     options = {"recogniser": recogniser, "window": window}
-    return WorkerReward(target, options, JUDGE_TIMEOUT_S, form="batch")
+    return WorkerReward(target, options, timeout_s, form="batch", too_slow=too_slow)
 
 
 def _scorer(measure: Measure, precision: Precision) -> Judge:

@@ -74,7 +74,13 @@ def evaluate_model(
     with ExitStack() as stack:
         if ears is None:
             ears = stack.enter_context(
-                load_ears(config.judges, measures=config.measures, window=config.window, precision=precision)
+                load_ears(
+                    config.judges,
+                    measures=config.measures,
+                    window=config.window,
+                    precision=precision,
+                    timeout_s=config.timeout_s,
+                )
             )
         engine = TorchEngine(model.language_model, params, device, dtype)
         render = Renderer(model, config.vocoder, device)

@@ -46,7 +46,7 @@ def test_all_are_asked_before_any_is_waited_for():
 def test_a_judge_that_cannot_be_loaded_takes_the_others_with_it(monkeypatch):
     diary = []
 
-    def load(name, window):
+    def load(name, window, timeout_s, too_slow):
         assert window == "short"
         if name == "unknown":
             raise ModelError("recogniser 'unknown': neither a known name nor a folder")
@@ -60,9 +60,24 @@ def test_a_judge_that_cannot_be_loaded_takes_the_others_with_it(monkeypatch):
 
 def test_a_judge_that_is_named_twice_listens_once(monkeypatch):
     diary = []
-    monkeypatch.setattr(ears, "_judge", lambda name, window: diary.append(name) or Scorer(name, diary))
+    monkeypatch.setattr(ears, "_judge", lambda name, *_: diary.append(name) or Scorer(name, diary))
     assert list(ears.load_ears(["one", "two", "one"], measures=[]).judges) == ["one", "two"]
     assert sorted(diary) == ["one", "two"]
+
+
+def test_judges_have_the_time_of_the_evaluation_and_name_its_options(monkeypatch):
+    made = {}
+
+    class Worker(Scorer):
+        def __init__(self, target, options, timeout_s, form, too_slow):
+            super().__init__(options["recogniser"], [])
+            made[self.name] = (timeout_s, too_slow)
+
+    monkeypatch.setattr(ears, "WorkerReward", Worker)
+    ears.load_ears(["one"], measures=[], timeout_s=5.0)
+    ears.load_ears(["two"], measures=[], too_slow="raise --timeout-s")
+    told = "raise evaluation.timeout_s, or lower evaluation.batch_size"
+    assert made == {"one": (5.0, told), "two": (600.0, "raise --timeout-s")}
 
 
 def test_a_scorer_reports_what_it_measures_and_not_its_worth():
