@@ -38,6 +38,7 @@ from speechrl.train.token2text_data import (
     load_pairs,
     one_half,
     pairs_of_audio,
+    shared_texts,
 )
 from speechrl.train.token2text_losses import disturbed, losses, mix, replace_tokens
 
@@ -148,6 +149,11 @@ def train_token2text(
     size = sum(parameter.numel() for parameter in model.parameters())
     hours = sum(len(pair.tokens) for pair in pairs) / config.tokens_per_second / 3600
     report(f"{len(pairs)} pairs, {hours:.1f} h ({left_out} left out), {size / 1e6:.2f} M parameters")
+    if shared := shared_texts(pairs, held_out):
+        report(
+            f"Note: {shared} of {len(held_out)} held-out pairs say what training pairs say, word for word: the card "
+            "may tell of memory. Take them out of data.held_out, or their texts out of data.train."
+        )
     began_s, began_cpu_s = time.monotonic(), time.process_time()
     fit(model, pairs, config, report)
     training = {

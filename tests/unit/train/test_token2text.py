@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 
 from speechrl.config.load import show
 from speechrl.config.token2text import RobustnessConfig, Token2TextRun
+from speechrl.data.manifests import import_manifest
 from speechrl.errors import CheckpointError, ConfigError, DataError, ModelError
 from speechrl.models.tts.speech_tokenizer import SpeechTokenizer, SpeechTokenizerConfig
 from speechrl.models.tts.token2text import Token2Text, Token2TextConfig, ctc_nll, load_token2text
@@ -31,6 +32,7 @@ from speechrl.train.token2text_data import (
     one_half,
     pairs_of_audio,
     read_pairs,
+    shared_texts,
 )
 from speechrl.train.token2text_losses import disturbed, losses, mix, replace_tokens, rms, smoothed_ctc
 
@@ -335,6 +337,52 @@ def test_audio_is_tokenised_by_the_synthesiser_that_is_named(tmp_path, content_w
     small = config.model_copy(update={"model": config.model.model_copy(update={"vocabulary": 12})})
     with pytest.raises(ModelError, match=r"has 875 codes; set model.vocabulary=875"):
         train_token2text(small)
+
+
+def test_labels_of_a_manifest_of_audio_reach_the_heads(tmp_path) -> None:
+    torch.manual_seed(0)
+    tokenizer = SpeechTokenizer(SpeechTokenizerConfig(0, width=8, frame_width=8))
+    sf.write(tmp_path / "a.wav", 0.1 * np.random.default_rng(0).standard_normal(8000), 16_000)
+
+    def pairs(**labels):
+        row = {"audio": "a.wav", "text": "hello", **labels}
+        return list(pairs_of_audio(tokenizer, Path(write(tmp_path / "audio.jsonl", [row]))))
+
+    (known,), (unknown,) = pairs(voice="ann", quality=4), pairs()
+    assert (known.voice, known.quality) == ("ann", 4)
+    assert (unknown.voice, unknown.quality) == (None, None)
+    for labels, told in (
+        ({"voice": 3}, r"audio\.jsonl, audio-000001, voice: not text"),
+        ({"quality": "good"}, r"audio-000001, quality: 'good' is not a number"),
+    ):
+        with pytest.raises(DataError, match=told):
+            pairs(**labels)
+
+
+def test_a_cut_set_names_its_speaker_or_our_labels(tmp_path) -> None:
+    torch.manual_seed(0)
+    tokenizer = SpeechTokenizer(SpeechTokenizerConfig(0, width=8, frame_width=8))
+    sf.write(tmp_path / "a.wav", 0.1 * np.random.default_rng(0).standard_normal(8000), 16_000)
+    audio = write(
+        tmp_path / "audio.jsonl", [{"audio": "a.wav", "text": "hello", "voice": "ann", "quality": 2.5}]
+    )
+    import_manifest(audio, tmp_path / "cuts.jsonl")
+    (pair,) = pairs_of_audio(tokenizer, tmp_path / "cuts.jsonl")
+    assert (pair.voice, pair.quality) == ("ann", 2.5)
+    cut = json.loads((tmp_path / "cuts.jsonl").read_text())
+    cut["supervisions"][0] |= {"speaker": "bob", "custom": {"keywords": []}}
+    (pair,) = pairs_of_audio(tokenizer, Path(write(tmp_path / "cuts.jsonl", [cut])))
+    assert (pair.voice, pair.quality) == ("bob", None)
+
+
+def test_held_out_texts_that_were_trained_on_are_told(tmp_path) -> None:
+    pairs = [Pair((1, 2, 3), "Red cat!"), Pair((1, 2), None), Pair((1, 2), "")]
+    held_out = [Pair((4,), "red  cat"), Pair((4,), "red cats"), Pair((4,), None), Pair((4,), "")]
+    assert shared_texts(pairs, held_out) == 1
+    config = run(tmp_path, train={"steps": 1, "tokens_per_batch": 300, "precision": "fp32"})
+    told: list[str] = []
+    train_token2text(config, told.append)
+    assert told[1].startswith("Note: 20 of 40 held-out pairs say what training pairs say")
 
 
 def test_the_verb_stands_beside_train(tmp_path, speechrl) -> None:
