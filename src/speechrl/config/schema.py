@@ -159,8 +159,19 @@ class DiffROConfig(Section):
         None, description="Anneal the temperature linearly to this by the last step"
     )
     heads: dict[str, float] = Field(
-        default_factory=dict, description="MTR: weights of further heads of the reward model, by name"
+        default_factory=dict,
+        description="MTR: weights of further heads of the reward model, by name; all but `rate`",
     )
+
+    @field_validator("heads")
+    @classmethod
+    def _can_change(cls, heads: dict[str, float]) -> dict[str, float]:
+        if heads.get("rate"):
+            raise ValueError(
+                "rate cannot be weighed: DiffRO draws new tokens for an answer of given text and length, so its true "
+                "rate stays as it is, and only the head's belief would move; use the reward `duration`"
+            )
+        return heads
 
 
 class AlgorithmConfig(Section):
