@@ -258,6 +258,26 @@ def test_a_single_evaluation_is_a_dot(speech_dir):
     assert chart.lines[0].path.endswith("h0")
 
 
+def test_evaluations_before_and_after_are_points_of_their_curves_where_there_are_none_between():
+    rows = [{"step": step, "token_cer": 0.2 - 0.01 * step, "wer": None} for step in range(1, 6)]
+    evaluation = {
+        "before": {"test": {"quality": 3.5, "judge_cer": 0.25, "judges": {}}},
+        "after": {"test": {"quality": 3.75, "judge_cer": 0.2, "similarity": None}, "hard": {"quality": 3.0}},
+    }
+    charts = {chart.title: chart for chart in draw(rows, evaluation)}
+    assert charts.keys() == {"Held-out quality", "Reward against judge", "Token2Text on rollouts"}
+    quality, gap = charts["Held-out quality"], charts["Reward against judge"]
+    assert quality.steps == gap.steps == (0, 5)
+    assert {line.name: line.labels for line in quality.lines} == {"test": ("3.5", "3.75"), "hard": ("–", "3")}
+    assert {line.name: line.labels for line in gap.lines} == {
+        "Token2Text": ("19%", "15%"),  # before any update is what the first step sampled
+        "judge, test": ("25%", "20%"),
+    }
+    assert charts["Token2Text on rollouts"].steps == (1, 2, 3, 4, 5)
+    assert [chart.title for chart in draw(rows)] == ["Token2Text on rollouts"]
+    assert draw([], evaluation) == []
+
+
 def test_the_verdict_is_the_first_judges_and_the_rest_stands_beside(speech_dir):
     found = verdicts(json.loads((speech_dir / "evaluation.json").read_text()))
     assert [item.name for item in found] == ["test", "hard"]
