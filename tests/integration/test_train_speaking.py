@@ -10,12 +10,14 @@ from typing import Any
 import pytest
 import soundfile as sf
 import torch
-from speaking_toys import ToySynthesiser
+from speaking_toys import ToySynthesiser, toy_ears
 from toys import END
 
 from speechrl.config.schema import RunConfig
 from speechrl.errors import ConfigError, DataError, ModelError
+from speechrl.evaluate import tts
 from speechrl.models.tts.token2text import Token2Text, Token2TextConfig
+from speechrl.train import preflight
 from speechrl.train import run as run_module
 from speechrl.train.checkpoint import read_checkpoint
 from speechrl.train.events import SilentListener
@@ -106,6 +108,19 @@ def test_a_resumed_run_has_heard_the_same_beginning(tmp_path: Path) -> None:
     ]
     assert len(guards[0]["speech"]["first"]["tokens_per_char"]) == 3
     assert guards[0] == guards[1]
+
+
+def test_rewards_that_compare_a_group_are_not_shown_of_before_and_after(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tts, "load_ears", lambda judges, **_: toy_ears())
+    monkeypatch.setattr(preflight, "check_ears", lambda *_: None)
+    terms = [{"name": name} for name in ("duration", "stop", "diversity", "duration")]
+    sets = {"test": "package:data/tts_en/test.jsonl"}
+    evaluation = {"sets": sets, "limit": 6, "vocoder": "fast", "max_new_tokens": 5, "bootstrap": 50}
+    train(with_sections(config(tmp_path), {"rewards": {"terms": terms}, "evaluation": evaluation}))
+    shown = json.loads((tmp_path / "run" / "evaluation" / "rewards.json").read_text())["test"]
+    assert {term for moments in shown.values() for one in moments.values() for term in one} == {"stop"}
 
 
 @pytest.fixture

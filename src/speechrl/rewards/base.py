@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Self, cast
 from speechrl.errors import ConfigError, RewardError
 from speechrl.rewards import asr, tts
 from speechrl.rewards.combine import harmonic_mean, normalised_sums, weighted_sum
-from speechrl.rewards.forms import BatchReward, exactly, flatten
+from speechrl.rewards.forms import BatchReward, GroupReward, exactly, flatten
 from speechrl.rewards.registry import REWARDS, check_term, find_reward, make_scorer, replaces, rewards_of
 from speechrl.rewards.tts_judges import TokenReader
 from speechrl.rewards.verdict import describe_exception
@@ -106,6 +106,11 @@ class RewardMixer:
     def hears_prompt(self) -> bool:
         """Whether any term needs the audio of prompts. One of the user's own is thought to."""
         return any(term.hears_prompt for term in self._terms)
+
+    @property
+    def group_terms(self) -> frozenset[str]:
+        """Terms that compare the outputs of a group: of another group they would say something else."""
+        return frozenset(term.name for term in self._terms if isinstance(term.scorer, GroupReward))
 
     def check(self, model: SpeechModel) -> None:
         """Make sure that what reads speech tokens reads those of this model.

@@ -12,7 +12,7 @@ from speechrl.report.held_out import keep_evaluation_audio
 from speechrl.report.writers import write_json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from pathlib import Path
 
     import torch
@@ -99,6 +99,7 @@ class Evaluations:
         before: Evaluation | None,
         guard: Callable[[Mapping[str, Mapping[str, Any]]], list[str]],
         score: Scorer | None = None,
+        group_terms: Collection[str] = (),
     ) -> dict[str, Any]:
         """The trained model, compared with `before`; the content of `evaluation.json`, which is written.
 
@@ -106,6 +107,7 @@ class Evaluations:
             before: What `before` found.
             guard: Alarms about the sets' numbers, `Guards.end`; they are told, and kept as `alarms`.
             score: The rewards, for the sentences that the report shows.
+            group_terms: Those that are not shown, see `keep_evaluation_audio`.
         """
         found = self._evaluate("after")
         found.write(self._run_dir / "evaluation" / "after")
@@ -113,7 +115,7 @@ class Evaluations:
         if self._model.task == "tts" and before is not None:
             render = Renderer(self._model, self._config.evaluation.vocoder)
         try:
-            keep_evaluation_audio(self._run_dir, self._sets, render, score)
+            keep_evaluation_audio(self._run_dir, self._sets, render, score, group_terms)
         except RewardError as error:
             # The model is trained and measured: this costs the report a few figures.
             self._listener.message(f"no rewards of the shown sentences: {error}", alarm=True)

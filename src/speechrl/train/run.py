@@ -145,7 +145,7 @@ def _train(
     learner.finish()
     # First, since a judge may fail.
     model.save(run_dir / "model")
-    content = evaluations.after(before, guards.end, rewards.score)
+    content = evaluations.after(before, guards.end, rewards.score, rewards.group_terms)
     return RunResult(run_dir, done, interrupted=False, evaluation=content, model_dir=run_dir / "model")
 
 
