@@ -194,17 +194,18 @@ class VoiceSimilarity:
         self._speaker = SpeakerScorer()
 
     def judge(self, outputs: Sequence[Output], prompts: Sequence[Prompt]) -> list[Verdict]:
-        """See `forms.Judge`; fails where the prompt brings no reference voice."""
+        """See `forms.Judge`; fails where the prompt brings no reference voice, or a silent one."""
         return _with_sound(outputs, prompts, self._judge)
 
     def _judge(self, clips: list[Clip], prompts: list[Prompt]) -> list[Verdict]:
-        voiced = [(clip, prompt) for clip, prompt in zip(clips, prompts, strict=True) if _has_voice(prompt)]
+        problems = [_voice_problem(prompt) for prompt in prompts]
+        triples = zip(clips, prompts, problems, strict=True)
+        voiced = [(clip, prompt) for clip, prompt, problem in triples if not problem]
         references = [
             (prompt.audio, prompt.sample_rate_hz) for _, prompt in voiced if prompt.audio is not None
         ]
         values = iter(self._speaker.similarity([clip for clip, _ in voiced], references))
-        missing = failed("has no reference voice to compare with: give the row an `audio`")
-        return [Verdict(next(values)) if _has_voice(prompt) else missing for prompt in prompts]
+        return [failed(problem) if problem else Verdict(next(values)) for problem in problems]
 
 
 class Quality:
@@ -272,5 +273,8 @@ def _with_sound(
     return [missing if output.waveform is None else next(verdicts) for output in outputs]
 
 
-def _has_voice(prompt: Prompt) -> bool:
-    return prompt.audio is not None and len(prompt.audio) > 0
+def _voice_problem(prompt: Prompt) -> str:
+    """Why nothing can be compared with a prompt's reference voice; empty where it can."""
+    if prompt.audio is None or not len(prompt.audio):
+        return "has no reference voice to compare with: give the row an `audio`"
+    return "has a silent reference voice: give the row another `audio`" if is_silent(prompt.audio) else ""

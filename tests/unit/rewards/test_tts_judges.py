@@ -69,10 +69,13 @@ def test_only_a_whisper_knows_how_likely_a_text_is(monkeypatch: pytest.MonkeyPat
 
 def test_similarity_needs_a_reference_voice(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(f"{SCORERS}.speaker.SpeakerScorer", Parrot)
-    unknown = Prompt("q", "tts", "hi")
-    verdicts = VoiceSimilarity().judge([sound(0.2), sound(0.3), sound(0.4)], [PROMPT, unknown, PROMPT])
-    assert [verdict.value for verdict in verdicts] == pytest.approx([0.2, math.nan, 0.4], nan_ok=True)
+    unknown, mute = Prompt("q", "tts", "hi"), Prompt("r", "tts", "hi", audio=np.zeros(99, np.float32))
+    spoken = [sound(value) for value in (0.2, 0.3, 0.35, 0.4)]
+    verdicts = VoiceSimilarity().judge(spoken, [PROMPT, unknown, mute, PROMPT])
+    values = [0.2, math.nan, math.nan, 0.4]
+    assert [verdict.value for verdict in verdicts] == pytest.approx(values, nan_ok=True)
     assert "no reference voice" in verdicts[1].problem
+    assert "silent reference voice" in verdicts[2].problem
 
 
 def test_quality_and_pitch_log_what_they_measured(monkeypatch: pytest.MonkeyPatch) -> None:
