@@ -155,7 +155,8 @@ class DiffRO(OnePart):
                 f"algorithm.name={self.config.name} needs a synthesiser: its reward model reads speech tokens, and a "
                 f"model for {model.task} writes none. Choose grpo, or a model and data for tts."
             )
-        check_vocabulary(self.reward_model, cast("SpeaksCodes", model))
+        named = f"algorithm.diffro.reward_model, {self.config.diffro.reward_model}"
+        check_vocabulary(self.reward_model, cast("SpeaksCodes", model), named)
         self._check_heads()
 
     def _check_heads(self) -> None:

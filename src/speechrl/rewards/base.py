@@ -121,16 +121,20 @@ class RewardMixer:
         # Here, so that rewards can be made without torch.
         from speechrl.models.tts.token2text import check_vocabulary
 
-        for token2text in self.token2texts.values():
-            check_vocabulary(token2text, cast("SpeaksCodes", model), "the option `model` of the reward")
+        for name, reader in self._readers().items():
+            named = f"option `model` of the reward {name!r}, {reader.folder}"
+            check_vocabulary(reader.token2text, cast("SpeaksCodes", model), named)
 
     @property
     def token2texts(self) -> dict[str, Token2Text]:
         """Token2Text models that rewards read with, by term."""
+        return {name: reader.token2text for name, reader in self._readers().items()}
+
+    def _readers(self) -> dict[str, TokenReader]:
         judges = {
             term.name: term.scorer.judge for term in self._terms if isinstance(term.scorer, BatchReward)
         }
-        return {name: judge.token2text for name, judge in judges.items() if isinstance(judge, TokenReader)}
+        return {name: judge for name, judge in judges.items() if isinstance(judge, TokenReader)}
 
     def score(self, outputs: Sequence[Sequence[Output]], prompts: Sequence[Prompt]) -> list[list[Score]]:
         """Judge the outputs of each prompt.

@@ -117,9 +117,11 @@ class TokenReader:
 
     Attributes:
         token2text: What it reads with.
+        folder: Where that is, as it was named.
     """
 
     token2text: Token2Text
+    folder: str
 
 
 class TokenAccuracy(TokenReader):
@@ -142,7 +144,7 @@ class TokenAccuracy(TokenReader):
     ) -> None:
         from speechrl.models.tts.token2text import load_token2text
 
-        self.token2text = load_token2text(model)
+        self.token2text, self.folder = load_token2text(model), model
         self._unit, self._shape, self._floor = unit, shape, floor
 
     def judge(self, outputs: Sequence[Output], prompts: Sequence[Prompt]) -> list[Verdict]:
@@ -169,7 +171,7 @@ class TokenLikelihood(TokenReader):
         from speechrl.models.tts.token2text import load_token2text
         from speechrl.models.tts.token2text_parts import spell
 
-        self.token2text = load_token2text(model)
+        self.token2text, self.folder = load_token2text(model), model
         self._spell = spell
 
     def judge(self, outputs: Sequence[Output], prompts: Sequence[Prompt]) -> list[Verdict]:

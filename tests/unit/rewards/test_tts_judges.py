@@ -3,13 +3,14 @@
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
 from speechrl.config.schema import RewardConfig, RewardsConfig
-from speechrl.errors import ConfigError
+from speechrl.errors import ConfigError, ModelError
 from speechrl.models.tts.token2text import Token2Text, Token2TextConfig
 from speechrl.rewards.base import RewardMixer
 from speechrl.rewards.scorers.clips import Clip
@@ -124,6 +125,16 @@ def test_what_reads_tokens_says_how_much_it_misreads(token2text: str, name: str)
     assert score.metrics["letters"] == len("hellothere")
     assert score.metrics["token_cer"] == score.metrics["letter_errors"] / score.metrics["letters"]
     assert score.metrics["token_cer"] == 1 - spoken_accuracy(PROMPT.text, read, unit="letter", floor=None)
+
+
+def test_a_token2text_of_other_codes_is_named_with_its_term_and_folder(token2text: str) -> None:
+    reader = RewardConfig(name="token_nll", options={"model": token2text})
+    terms = [RewardConfig(name="duration"), reader]
+    other = SimpleNamespace(codes=10, codebook="xyz")
+    with RewardMixer(RewardsConfig(terms=terms)) as mixer:
+        mixer.check(SimpleNamespace(codes=10, codebook="abc"))  # type: ignore[arg-type]
+        with pytest.raises(ModelError, match=rf"of the reward 'token_nll', {token2text}: .*'abc'.*'xyz'"):
+            mixer.check(other)  # type: ignore[arg-type]
 
 
 def test_a_token_of_another_vocabulary_fails_alone(token2text: str) -> None:
