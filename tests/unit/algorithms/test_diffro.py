@@ -78,6 +78,18 @@ def test_forward_is_the_reward_model_on_the_codes_that_were_drawn():
     assert loss.sums["diffro_impossible"] == 0
 
 
+def test_nats_and_belief_are_per_character_as_it_is_spelled_and_the_loss_is_not_divided():
+    plain, dotted = (
+        algorithm().loss(batch(texts=texts)) for texts in (["abc"] * 3, ["A, b... c!", "abc", "abc"])
+    )
+    assert dotted.counts["diffro_nll"] == len("a b c") + 3 + 3
+    nll_N = toy_token2text().nll(drawn(batch()), ["a b c", "abc", "abc"])
+    assert dotted.total.item() == pytest.approx(nll_N.sum().item(), rel=1e-5)
+    beliefs = [math.exp(-nll / count) for nll, count in zip(nll_N.tolist(), (5, 3, 3), strict=True)]
+    assert dotted.sums["diffro_gap"] / 3 == pytest.approx(sum(beliefs) / 3 - 0.5)
+    assert plain.counts["diffro_nll"] == 9
+
+
 def test_weights_spread_an_utterance_over_its_tokens():
     made = batch(weights=[0.5, 0.0, 2.0])
     first, _, third = toy_token2text().nll(drawn(made), TEXTS[:3]).tolist()
