@@ -113,12 +113,15 @@ def reward(item: Prompt, generator: random.Random, rate: float, *, listens: bool
 
 
 def rewarded(groups: list[list[Output]], prompts: list[Prompt]) -> list[list[Score]]:
-    """Worth what is said in tokens, and nothing where the judgement failed: after training, of every third."""
+    """Worth what is said in tokens, and nothing where the judgement failed: after training, of every third.
+
+    `duration` compares the two.
+    """
     failed = Score(math.nan, {"token_accuracy": math.nan}, ScoreStatus.FAILED, "died")
     return [
         [
-            Score(0.25, {"token_accuracy": 0.25}),
-            failed if place % 3 == 2 else Score(0.75, {"token_accuracy": 0.75}),
+            Score(0.25, {"token_accuracy": 0.25, "duration": -0.5}),
+            failed if place % 3 == 2 else Score(0.75, {"token_accuracy": 0.75, "duration": 0.0}),
         ]
         for place, _ in enumerate(prompts)
     ]
@@ -192,5 +195,5 @@ def evaluate(folder: Path, config: RunConfig, sentences: int) -> None:
         }
         moments[moment] = Evaluation(results, dict.fromkeys(sets, 9.5))
         moments[moment].write(folder / "evaluation" / moment)
-    keep_evaluation_audio(folder, sets, render, rewarded)
+    keep_evaluation_audio(folder, sets, render, rewarded, {"duration"})
     write_json(folder / "evaluation.json", assemble(moments["before"], moments["after"], 500, config.seed))

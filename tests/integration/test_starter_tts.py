@@ -48,7 +48,7 @@ def test_most_words_are_heard_in_time_and_in_the_right_voice(spoken):
 @pytest.mark.parametrize("name", ["token2text", "token2text_judge"])
 def test_token2text_reads_the_codes_of_the_synthesiser(synthesiser, spoken, name):
     reader = load_token2text(f"package:starter/{name}")
-    check_vocabulary(reader, synthesiser)
+    check_vocabulary(reader, synthesiser, name)
     tokens, texts = [row.token_ids for row in spoken], [row.text for row in spoken]
     own = reader.nll(tokens, texts)
     another = reader.nll(tokens, texts[1:] + texts[:1])

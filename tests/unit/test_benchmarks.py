@@ -131,6 +131,24 @@ def test_curves_have_gaps_where_nothing_could_be_measured(stability: ModuleType,
     assert stability.collapsed_at(points) == 2
 
 
+def test_a_rise_is_held_against_the_best_so_far(stability: ModuleType) -> None:
+    def rise(*wers: float | None) -> dict[str, float | None]:
+        return stability.largest_rise([{"step": 100 * n, "judge_wer": wer} for n, wer in enumerate(wers)])
+
+    # Mends the base, and loses a part again: never beyond the base, but half above its best.
+    assert rise(0.6, 0.2, None, 0.25, 0.3, 0.28) == {"rise": pytest.approx(0.5), "step": 400}
+    # What comes before the best is no rise over it.
+    assert rise(0.2, 0.3, 0.1, 0.12) == {"rise": pytest.approx(0.5), "step": 100}
+    assert rise(None, 0.4, 0.3, 0.3) == {"rise": 0.0, "step": None}
+
+
+def test_the_page_of_a_result_without_it_has_the_largest_rise(stability: ModuleType) -> None:
+    content = json.loads((stability.ROOT / "benchmarks" / "results" / "tts_stability.json").read_text())
+    head, _, *rows = stability.page(content).splitlines()[:6]
+    assert head.endswith("| collapsed | most above own best |")
+    assert rows[1].endswith("| no | +192% at 1300 |")
+
+
 def test_badly_cut_recordings_go_on_in_their_own_voice(benchmark: Callable[[str], ModuleType]) -> None:
     base = benchmark("tts_runaway_base")
     # A code tells whose it is: voice a has those below 100.

@@ -13,6 +13,7 @@ from speechrl.algorithms.credit import group_credit
 from speechrl.algorithms.terms import reference_kl, reward_model_metrics
 from speechrl.errors import ConfigError
 from speechrl.models.tts.token2text import SPEAKER, check_vocabulary
+from speechrl.rewards.tts import reading_metrics
 from speechrl.rl.diffro import annealed, padded_noise, soft_embeddings, straight_through_embeddings
 from speechrl.rl.reduce import counted, counted_sum, weighted_sum
 from speechrl.types import Ending
@@ -63,9 +64,25 @@ class DiffRO(OnePart):
     def credit(
         self, groups: Sequence[Group], scores: Sequence[Sequence[Score]], prompts: Sequence[Prompt]
     ) -> tuple[list[Sample], dict[str, float]]:
-        """Samples as GRPO's; their advantages play no part, so that no group is without a lesson."""
+        """Samples as GRPO's; their advantages play no part, so that no group is without a lesson. See `read` too."""
         samples, stats = group_credit(groups, scores, prompts, self.config.std)
-        return samples, stats | {"zero_spread_share": 0.0}
+        return samples, stats | {"zero_spread_share": 0.0} | self.read(samples)
+
+    def read(self, samples: Sequence[Sample]) -> dict[str, float]:
+        """`token_cer` and its counts (`rewards.tts.reading_metrics`) of what the reward model reads in samples.
+
+        Nothing where a reward has had a Token2Text read them already: one opinion is watched, and it is logged.
+        """
+        if not samples or any("token_cer" in sample.score.metrics for sample in samples):
+            return {}
+        rollouts = [sample.rollout for sample in samples]
+        tokens = [rollout.token_ids[: speech_length(rollout)] for rollout in rollouts]
+        read = [
+            reading_metrics(sample.prompt.text, text, sample.prompt.language)
+            for sample, text in zip(samples, self.reward_model.transcribe(tokens), strict=True)
+        ]
+        errors, letters = (sum(metrics[name] for metrics in read) for name in ("letter_errors", "letters"))
+        return {"token_cer": errors / max(letters, 1), "letter_errors": errors, "letters": letters}
 
     def include(self, sample: Sample) -> bool:
         """Samples with speech in them; with `length_cut=mask` those not cut by length."""
@@ -138,7 +155,8 @@ class DiffRO(OnePart):
                 f"algorithm.name={self.config.name} needs a synthesiser: its reward model reads speech tokens, and a "
                 f"model for {model.task} writes none. Choose grpo, or a model and data for tts."
             )
-        check_vocabulary(self.reward_model, cast("SpeaksCodes", model))
+        named = f"algorithm.diffro.reward_model, {self.config.diffro.reward_model}"
+        check_vocabulary(self.reward_model, cast("SpeaksCodes", model), named)
         self._check_heads()
 
     def _check_heads(self) -> None:

@@ -82,8 +82,9 @@ class Hybrid:
     def credit(
         self, groups: Sequence[Group], scores: Sequence[Sequence[Score]], prompts: Sequence[Prompt]
     ) -> tuple[list[Sample], dict[str, float]]:
-        """GRPO's: advantages relative to the group."""
-        return self.policy.credit(groups, scores, prompts)
+        """GRPO's: advantages relative to the group; and what DiffRO's reward model reads, see `DiffRO.read`."""
+        samples, stats = self.policy.credit(groups, scores, prompts)
+        return samples, stats | (self.diffro.read(samples) if self.diffro is not None else {})
 
     def check(self, model: SpeechModel) -> None:
         """What DiffRO asks of a model, where it takes part; see `DiffRO.check`."""

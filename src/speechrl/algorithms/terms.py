@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 import torch
 
+from speechrl.models.tts.token2text_parts import spell
 from speechrl.rl.kl import kl_full, kl_k1, kl_k2, kl_k3
 from speechrl.rl.policy_loss import log_ratio
 from speechrl.rl.reduce import counted, counted_sum
@@ -59,15 +60,16 @@ def reward_model_metrics(
 ) -> dict[str, tuple[float, float]]:
     """What DiffRO reports: sums and counts, over the utterances that can hold their text.
 
-    `diffro_nll` (nats per character of text), `diffro_reward` (what is maximised, heads and all, per utterance),
-    `diffro_HEAD` (log-probability of what a head is to say), `diffro_gap` (the reward model's belief, as a probability
-    per character, minus the total reward: if it climbs while the reward rests, the reward model is being fooled) and
-    `diffro_impossible` (share of utterances too short for their text: they have probability 0; only the KL moves them).
+    `diffro_nll` (nats per character as Token2Text spells the text, like its card), `diffro_reward` (what is maximised,
+    heads and all, per utterance), `diffro_HEAD` (log-probability of what a head is to say), `diffro_gap` (the reward
+    model's belief, as a probability per such character, minus the total reward: if it climbs while the reward rests,
+    the reward model is being fooled) and `diffro_impossible` (share of utterances too short for their text: they have
+    probability 0; only the KL moves them).
     """
     possible_R = ~reward_R.isneginf()
     reward_R, judged_R = reward_R.detach()[possible_R], judged_R[possible_R]
     text_R = logprobs["text"].detach()[possible_R]
-    characters_R = torch.tensor([max(1, len(text)) for text in texts]).to(text_R)[possible_R]
+    characters_R = torch.tensor([max(1, len(spell(text))) for text in texts]).to(text_R)[possible_R]
     possible = float(len(reward_R))
     belief_R = (text_R / characters_R).exp()
     metrics = {

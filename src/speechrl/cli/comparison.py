@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 
 from speechrl.cli.output import console
+from speechrl.report.measures import UNUSUAL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -20,9 +21,13 @@ SPOKEN = (
     ("dnsmos", "DNSMOS", ".2f"),
     ("tokens_per_char", "tokens per character", ".2f"),
     ("no_stop_rate", "no stop", ".1%"),
+    ("silent_rate", "silent", ".1%"),
     ("log_f0_std", "log-F0 spread", ".3f"),
 )
-"""Numbers of a synthesiser beside the judges' errors: key, title, shape. What nobody measured is left out."""
+"""Numbers of a synthesiser beside the judges' errors: key, title, shape. What nobody measured is left out.
+
+So is one of `measures.UNUSUAL` that is 0.
+"""
 
 
 def print_comparison(evaluation: Mapping[str, Any]) -> None:
@@ -74,7 +79,7 @@ def _spoken_columns(results: Mapping[str, Numbers]) -> dict[str, Callable[[Numbe
     for judge in judges:
         columns[f"WER, {judge}"] = partial(_judge_rate, judge=judge)
     for key, title, shape in SPOKEN:
-        if all(numbers.get(key) is None for numbers in results.values()):
+        if not any(_is_shown(key, numbers) for numbers in results.values()):
             continue
         columns[title] = partial(_value, key=key, shape=shape)
     return columns
@@ -101,7 +106,7 @@ def _spoken(first: Numbers, numbers: Numbers, paired: Numbers) -> list[Sequence[
         earlier, change = first.get("judges", {}).get(judge, {}), paired.get("judges", {}).get(judge)
         rows.append((f"WER, {judge}", _rate(earlier), _rate(rates), _change(change), _p(change)))
     for key, title, shape in SPOKEN:
-        if first.get(key) is None and numbers.get(key) is None:
+        if not (_is_shown(key, first) or _is_shown(key, numbers)):
             continue
         moved = paired.get("differences", {}).get(key)
         before, after = (_value(which, key, shape) for which in (first, numbers))
@@ -111,6 +116,10 @@ def _spoken(first: Numbers, numbers: Numbers, paired: Numbers) -> list[Sequence[
         ratio = f"x {length['ratio']:.3f} [{length['low']:.3f}, {length['high']:.3f}]"
         rows.append(("length in tokens", "", "", ratio, _p(length)))
     return rows
+
+
+def _is_shown(key: str, numbers: Numbers) -> bool:
+    return bool(numbers.get(key)) if key in UNUSUAL else numbers.get(key) is not None
 
 
 def _rate(numbers: Numbers) -> str:

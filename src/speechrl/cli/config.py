@@ -49,7 +49,7 @@ def check_command(
         bool, typer.Option("--json", help='Print [{"file", "ok", "error", "note"}] instead of lines.')
     ] = False,
 ) -> None:
-    """Check configuration files, and that their rewards exist and fit; ends as the first that is wrong would.
+    """Check configuration files, and that rewards and judges exist and fit; ends as the first that is wrong would.
 
     Of runs, of Token2Text, and of `data select`. Data is not opened.
     """
@@ -83,13 +83,14 @@ def _check(path: str) -> str:
     from speechrl.config.token2text import Token2TextRun
     from speechrl.config.unread import unread_note
     from speechrl.rewards.base import RewardMixer
-    from speechrl.train.preflight import refuse_unfit_rewards
+    from speechrl.train.preflight import refuse_unfit_judges, refuse_unfit_rewards
 
     config = load_any(path)
     if isinstance(config, Token2TextRun):
         return ""
     if isinstance(config, RunConfig):
         refuse_unfit_rewards(config)
+        refuse_unfit_judges(config)
     with RewardMixer(config.rewards):
         return unread_note(config) if isinstance(config, RunConfig) else ""
 

@@ -53,6 +53,12 @@ def evaluate_command(
         Literal["fast", "hifigan"], typer.Option(help="TTS: what makes the sound")
     ] = "hifigan",
     dnsmos: Annotated[bool, typer.Option("--dnsmos", help="TTS: also measure DNSMOS, which is slow")] = False,
+    timeout_s: Annotated[
+        float | None,
+        typer.Option(
+            min=0.1, help="TTS: seconds a judge may take for a batch; by default 600", show_default=False
+        ),
+    ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Utterances decoded at once")] = 32,
     max_new_tokens: Annotated[
         int | None,
@@ -93,6 +99,7 @@ def evaluate_command(
         "vocoder": vocoder,
         "seeds": seeds,
         "judges": judges,
+        "timeout_s": timeout_s,
         "measures": list(get_args(Measure)) if dnsmos else None,
     }
     config = EvaluationConfig.model_validate(
@@ -107,7 +114,13 @@ def evaluate_command(
         ears = None
         if loaded.task == "tts":
             ears = stack.enter_context(
-                load_ears(config.judges, measures=config.measures, window=config.window)
+                load_ears(
+                    config.judges,
+                    measures=config.measures,
+                    window=config.window,
+                    timeout_s=config.timeout_s,
+                    too_slow="raise --timeout-s, or lower --batch-size",
+                )
             )
         for name, some in prompts.items():
             one = evaluate_model(loaded, {name: some}, config, device, ears=ears, keep=keep)

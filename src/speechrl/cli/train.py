@@ -60,10 +60,16 @@ def train_command(
 def run_watched(config: RunConfig, *, resume: bool = False) -> RunResult:
     """Train under a live progress line on stderr, so that stdout stays free for the result; then write the report."""
     from speechrl.config.unread import unread_note
-    from speechrl.train.preflight import refuse_missing_extras, refuse_unfit_rewards, refuse_used
+    from speechrl.train.preflight import (
+        refuse_missing_extras,
+        refuse_unfit_judges,
+        refuse_unfit_rewards,
+        refuse_used,
+    )
 
     # Before the seconds that it takes to import what follows.
     refuse_unfit_rewards(config)
+    refuse_unfit_judges(config)
     if note := unread_note(config):
         typer.echo(f"Note: {note}.", err=True)
     refuse_missing_extras(config.report)

@@ -28,6 +28,8 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 SPEECH_TOKENS = {"rollout": 400, "evaluation": 600}
 """Token limits of a synthesiser's run that names none, by section."""
+JUDGE_TIMEOUT_S = 600.0
+"""For a batch, on whatever core is left."""
 
 
 class Section(BaseModel):
@@ -157,8 +159,19 @@ class DiffROConfig(Section):
         None, description="Anneal the temperature linearly to this by the last step"
     )
     heads: dict[str, float] = Field(
-        default_factory=dict, description="MTR: weights of further heads of the reward model, by name"
+        default_factory=dict,
+        description="MTR: weights of further heads of the reward model, by name; all but `rate`",
     )
+
+    @field_validator("heads")
+    @classmethod
+    def _can_change(cls, heads: dict[str, float]) -> dict[str, float]:
+        if heads.get("rate"):
+            raise ValueError(
+                "rate cannot be weighed: DiffRO draws new tokens for an answer of given text and length, so its true "
+                "rate stays as it is, and only the head's belief would move; use the reward `duration`"
+            )
+        return heads
 
 
 class AlgorithmConfig(Section):
@@ -269,6 +282,10 @@ class EvaluationConfig(Section):
     window: Literal["full", "short"] = Field(
         "full",
         description="TTS: what Whisper judges see: 30 s, as they were trained, or at least 10 s, three times as fast",
+    )
+    timeout_s: PositiveFloat = Field(
+        JUDGE_TIMEOUT_S,
+        description="TTS: a batch of renderings that takes a judge longer was not judged by it",
     )
     every: NonNegativeInt = Field(0, description="Steps between evaluations during training; 0 is none")
     before: bool = Field(True, description="Evaluate the model as it was loaded")

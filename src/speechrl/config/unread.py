@@ -22,6 +22,22 @@ UNREAD: dict[str, tuple[str, ...]] = {
     "hybrid": (),
 }  # fmt: skip
 """By algorithm, the keys that change nothing of its updates."""
+UNREAD_BY_TASK: dict[str, tuple[str, ...]] = {
+    "asr": (
+        "rollout.tokens_per_character",
+        *(
+            f"evaluation.{name}"
+            for name in (
+                "temperature", "top_k", "seeds", "judges", "measures", "vocoder", "window", "timeout_s",
+            )
+        ),
+    ),
+    # Audio is a voice, however long.
+    "tts": ("data.min_duration_s", "data.max_duration_s", "rollout.tokens_per_second", "evaluation.beam"),
+}  # fmt: skip
+"""By task, the keys that only the other one reads."""
+TIMED = ("recogniser", "recogniser_nll", "pitch", "similarity", "quality")
+"""Rewards in processes of their own, as the user's own are: the others run in the trainer, and cannot be ended."""
 
 
 def unread_options(config: RunConfig) -> list[str]:
@@ -37,10 +53,12 @@ def unread_options(config: RunConfig) -> list[str]:
         unread += [
             f"algorithm.diffro.{name}" for name in type(algorithm.diffro).model_fields if name != "weight"
         ]
-    if config.task == "tts":  # audio is a voice, however long
-        unread += ["data.min_duration_s", "data.max_duration_s", "rollout.tokens_per_second"]
-    else:
-        unread.append("rollout.tokens_per_character")
+    unread += UNREAD_BY_TASK[config.task]
+    unread += [
+        f"rewards.terms.{place}.timeout_s"
+        for place, term in enumerate(config.rewards.terms)
+        if term.name not in TIMED and ":" not in term.name
+    ]
     return [key for key in _changed(config) if any(key == one or key.startswith(f"{one}.") for one in unread)]
 
 
@@ -61,6 +79,9 @@ def _changed(section: BaseModel, prefix: str = "") -> list[str]:
         value = getattr(section, name)
         if isinstance(value, BaseModel):
             keys += _changed(value, f"{prefix}{name}.")
+        elif isinstance(value, list) and value and all(isinstance(item, BaseModel) for item in value):
+            for place, item in enumerate(value):
+                keys += _changed(item, f"{prefix}{name}.{place}.")
         elif not field.is_required() and value != field.get_default(call_default_factory=True):
             keys.append(f"{prefix}{name}")
     return keys

@@ -221,7 +221,7 @@ def _plain(row: Row) -> dict[str, Any]:
         item["licence"] = row.licence
     if row.made is not None:
         item["made"] = dict(row.made)
-    return item
+    return item | dict(row.labels)
 
 
 def _with_language(row: Row) -> dict[str, Any]:

@@ -98,16 +98,20 @@ def refuse_unfit(found: Iterable[Unfit], model: str) -> None:
     unfit = list(found)
     if not unfit:
         return
+    many = "1 row is" if len(unfit) == 1 else f"{len(unfit)} rows are"
+    raise DataError(
+        f"{many} nothing that {model} can take:\n{listed(unfit)}\n"
+        f"`speechrl data check MANIFEST --for {model} --good GOOD` lists them all and writes the others to GOOD"
+    )
+
+
+def listed(unfit: Sequence[Unfit]) -> str:
+    """Lines for people: manifest, row, id and fault of the first `SHOWN`, and how many more there are."""
     rows: dict[str, dict[str, int]] = {}
     lines = [f"  {_place(one, rows)}, {one.fault}" for one in unfit[:SHOWN]]
     if len(unfit) > SHOWN:
         lines.append(f"  ... and {len(unfit) - SHOWN} more")
-    many = "1 row is" if len(unfit) == 1 else f"{len(unfit)} rows are"
-    listed = "\n".join(lines)
-    raise DataError(
-        f"{many} nothing that {model} can take:\n{listed}\n"
-        f"`speechrl data check MANIFEST --for {model} --good GOOD` lists them all and writes the others to GOOD"
-    )
+    return "\n".join(lines)
 
 
 def fit_texts(model: SpeechModel, texts: Iterable[str], language: str = "en") -> list[str]:

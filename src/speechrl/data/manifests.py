@@ -35,8 +35,8 @@ def read_manifest(path: str | Path, language: str = "en", *, labelled: bool = Tr
         labelled: Whether items need a text, see `rows.read_rows`.
 
     Returns:
-        Cuts with one supervision each (text, language, `custom["keywords"]`, and `custom["licence"]` if the row has
-        one); a CutSet keeps its own. Only the headers of audio files are read.
+        Cuts with one supervision each (text, language, `custom["keywords"]`, and in `custom` the row's licence and
+        `rows.LABELS` if it has them); a CutSet keeps its own. Only the headers of audio files are read.
 
     Raises:
         DataError: The first row that cannot be used, with field, reason and mend; `speechrl data check` lists them all.
@@ -122,7 +122,7 @@ def to_cut(row: Row) -> Cut | Problem:
     recording = Recording(
         str(row.audio), [source], sampling_rate=rate_hz, num_samples=samples, duration=length_s
     )
-    custom: dict[str, Any] = {"keywords": list(row.keywords)}
+    custom: dict[str, Any] = {"keywords": list(row.keywords), **row.labels}
     if row.licence:
         custom["licence"] = row.licence
     if row.made is not None:

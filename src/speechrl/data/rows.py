@@ -7,7 +7,7 @@
 | lhotse CutSet | key `supervisions` or `type` | what `CutSet.to_file` wrote |
 | Kaldi folder | a folder with `wav.scp` | `wav.scp`, `text`, `segments`? |
 
-JSONL rows of both kinds may have a `licence`.
+JSONL rows of both kinds may have a `licence`, and `LABELS`.
 
 Nothing here runs a command or opens an address: a shell pipe in `wav.scp` and a `command` or `url` source in a CutSet
 are refused.
@@ -18,7 +18,7 @@ from __future__ import annotations
 import gzip
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import chain
 from pathlib import Path
@@ -29,6 +29,10 @@ from speechrl.text.normalise import check_language, plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+
+LABELS = ("voice", "quality")
+"""Keys of JSONL rows that only Token2Text learns from; they are carried along as they are."""
 
 
 class ManifestFormat(StrEnum):
@@ -57,6 +61,7 @@ class Row:
         licence: What it may be used under, if the row says so.
         cut: The item of a CutSet, as a dictionary with absolute paths.
         made: How an item that `written.write_derived` wrote was made.
+        labels: Those of `LABELS` that the row has, unchecked.
     """
 
     number: int
@@ -71,6 +76,7 @@ class Row:
     cut: Mapping[str, Any] | None = None
     named: bool = True
     made: Mapping[str, Any] | None = None
+    labels: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,6 +260,7 @@ def _from_item(
         licence,
         named=named,
         made=item["made"] if isinstance(item.get("made"), dict) else None,
+        labels={key: item[key] for key in LABELS if item.get(key) is not None},
     )
 
 

@@ -7,8 +7,9 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self, assert_never, get_args
 
-from speechrl.config.schema import Measure
+from speechrl.config.schema import JUDGE_TIMEOUT_S, Measure
 from speechrl.rewards.forms import BatchReward
+from speechrl.rewards.scorers.recogniser import check_recogniser
 from speechrl.rewards.tts_judges import PitchSpread, Quality, RecogniserAccuracy, VoiceSimilarity
 from speechrl.rewards.verdict import Verdict
 from speechrl.rewards.worker import WorkerReward
@@ -18,12 +19,13 @@ if TYPE_CHECKING:
 
     from speechrl.rewards.forms import Judge, Scorer
     from speechrl.rewards.scorers import Window
+    from speechrl.rewards.scorers.packages import Package
     from speechrl.types import Output, Precision, Prompt
 
 MEASURES: tuple[Measure, ...] = get_args(Measure)
 """What is measured beside the words, by name in the rows."""
-JUDGE_TIMEOUT_S = 600.0
-"""For a batch, on whatever core is left; who takes longer has not judged it."""
+TOO_SLOW = "raise evaluation.timeout_s, or lower evaluation.batch_size"
+"""What to do where a judge takes too long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +59,46 @@ class Ears:
         self.close()
 
 
+def check_ears(judges: Sequence[str], measures: Sequence[Measure], vocoder: str) -> None:
+    """See that everyone who is to listen can be loaded, and be given sound; nothing is loaded.
+
+    Args:
+        judges: See `load_ears`.
+        measures: See `load_ears`.
+        vocoder: `fast` or `hifigan`.
+
+    Raises:
+        ConfigError, ModelError: An unknown judge, see `rewards.scorers.recogniser.check_recogniser`; or HiFi-GAN is not
+            installed.
+        MissingExtraError: The package of a judge or scorer is not installed.
+    """
+    # These import torch, which a run that recognises is looked at without.
+    from speechrl.models.tts.vocoder import hifigan_folder
+    from speechrl.rewards.scorers import pitch, quality, speaker
+
+    needed: dict[Measure, tuple[Package, ...]] = {
+        "similarity": (speaker.WEIGHTS,),
+        "quality": (quality.DISTILLMOS,),
+        "dnsmos": (quality.SPEECHMOS, quality.ONNXRUNTIME),
+        "log_f0_std": (pitch.TRACKER,),
+    }
+    for judge in judges:
+        check_recogniser(judge)
+    for measure in measures:
+        for package in needed[measure]:
+            package.folder()
+    if vocoder == "hifigan":
+        hifigan_folder()
+
+
 def load_ears(
     judges: Sequence[str],
     *,
     measures: Sequence[Measure],
     window: Window = "full",
     precision: Precision = "fp32",
+    timeout_s: float = JUDGE_TIMEOUT_S,
+    too_slow: str = TOO_SLOW,
 ) -> Ears:
     """The recognisers of these names, each in a process of its own with a time-out, and the scorers.
 
@@ -71,13 +107,17 @@ def load_ears(
         measures: What scorers measure.
         window: How much of the silence behind a clip a Whisper is shown.
         precision: Of DistillMOS, which takes the longest of all.
+        timeout_s: A judge that takes longer for a batch has not judged it.
+        too_slow: What to do then, for the message.
 
     Raises:
         ModelError: An unknown judge.
         MissingExtraError: The package of a judge or scorer is not installed.
     """
     with ThreadPoolExecutor(max(1, len(judges))) as pool:
-        futures = {name: pool.submit(_judge, name, window) for name in dict.fromkeys(judges)}
+        futures = {
+            name: pool.submit(_judge, name, window, timeout_s, too_slow) for name in dict.fromkeys(judges)
+        }
     with ExitStack() as made:
         for future in futures.values():
             if future.exception() is None:
@@ -88,10 +128,10 @@ def load_ears(
     return Ears(found, scorers)
 
 
-def _judge(recogniser: str, window: Window) -> Scorer:
+def _judge(recogniser: str, window: Window, timeout_s: float, too_slow: str) -> Scorer:
     target = f"{RecogniserAccuracy.__module__}:{RecogniserAccuracy.__qualname__}"
     options = {"recogniser": recogniser, "window": window}
-    return WorkerReward(target, options, JUDGE_TIMEOUT_S, form="batch")
+    return WorkerReward(target, options, timeout_s, form="batch", too_slow=too_slow)
 
 
 def _scorer(measure: Measure, precision: Precision) -> Judge:

@@ -39,6 +39,16 @@ def sounding_s(output: Output) -> float:
     return float((power_T > power_T.max() * 10 ** (QUIET_DB / 10)).sum()) * FRAME_S
 
 
+def check_vocoder(model: SpeechModel, vocoder: str) -> None:
+    """See that a synthesiser can speak through a vocoder.
+
+    Raises:
+        ModelError: It speaks through its own only.
+    """
+    if vocoder == "hifigan" and getattr(model, "speak", None) is None:
+        raise ModelError("this synthesiser has no `speak`: set evaluation.vocoder to fast")
+
+
 class Renderer:
     """Makes the sound of outputs that have speech tokens only.
 
@@ -55,11 +65,10 @@ class Renderer:
 
     def __init__(self, model: SpeechModel, vocoder: str = "fast", device: torch.device | str = "cpu") -> None:
         self._model = model
+        check_vocoder(model, vocoder)
         self._speak = None
         if vocoder == "hifigan":
             self._speak = getattr(model, "speak", None)
-            if self._speak is None:
-                raise ModelError("this synthesiser has no `speak`: set evaluation.vocoder to fast")
             self._vocoder = load_hifigan()
             self._vocoder.generator.to(device)
 

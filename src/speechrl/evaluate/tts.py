@@ -16,7 +16,7 @@ from speechrl.errors import RewardError
 from speechrl.evaluate.ears import MEASURES, load_ears
 from speechrl.evaluate.results import Evaluation
 from speechrl.evaluate.sound import Renderer, duration_s, sounding_s
-from speechrl.evaluate.tts_results import Heard, SpokenRow, SpokenSet
+from speechrl.evaluate.tts_results import AUDIBLE_S, Heard, SpokenRow, SpokenSet
 from speechrl.rewards.verdict import Verdict
 from speechrl.rollout.base import SamplingParams
 from speechrl.rollout.torch_engine import TorchEngine
@@ -36,8 +36,6 @@ if TYPE_CHECKING:
 
 MAX_FAILED_SHARE = 0.1
 """A judge or scorer that could not judge more than this share of a set ends the evaluation."""
-AUDIBLE_S = 0.1
-"""A shorter clip is silence: judges hear nothing in it, and it has no voice to measure."""
 
 
 def evaluate_model(
@@ -76,7 +74,13 @@ def evaluate_model(
     with ExitStack() as stack:
         if ears is None:
             ears = stack.enter_context(
-                load_ears(config.judges, measures=config.measures, window=config.window, precision=precision)
+                load_ears(
+                    config.judges,
+                    measures=config.measures,
+                    window=config.window,
+                    precision=precision,
+                    timeout_s=config.timeout_s,
+                )
             )
         engine = TorchEngine(model.language_model, params, device, dtype)
         render = Renderer(model, config.vocoder, device)

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     """A rate's parts of a row; None where the row does not have it."""
 
 
+AUDIBLE_S = 0.1
+"""A shorter clip is silence: judges hear nothing in it, and it has no voice to measure."""
+
+
 @dataclass(frozen=True, slots=True)
 class Heard:
     """What one judge took an utterance for, and its errors.
@@ -61,7 +65,7 @@ class SpokenRow:
         quality: DistillMOS, 1 to 5.
         dnsmos: DNSMOS overall, 1 to 5.
         log_f0_std: Standard deviation of log F0 over voiced frames: how lively it is.
-        speaking_rate: Characters a second of sound, pauses left out.
+        speaking_rate: Characters a second of sound, pauses left out; None where nothing sounds.
         duration_s: Seconds, pauses included.
         tokens: Speech tokens.
         characters: Characters of `text`.
@@ -87,6 +91,11 @@ class SpokenRow:
     no_stop: bool
     token_ids: tuple[int, ...]
     problems: Mapping[str, str]
+
+    @property
+    def silent(self) -> bool:
+        """Whether there is nothing to hear: to judges it is deletions, and it has no voice, quality or pitch."""
+        return self.duration_s < AUDIBLE_S or self.speaking_rate is None
 
 
 def _value(name: str) -> View:
@@ -119,6 +128,7 @@ MEASURES: Mapping[str, View] = {
     "dnsmos": _value("dnsmos"),
     "tokens_per_char": lambda row: (row.tokens, row.characters),
     "no_stop_rate": _value("no_stop"),
+    "silent_rate": _value("silent"),
     "log_f0_std": _value("log_f0_std"),
     "speaking_rate": _value("speaking_rate"),
     "duration_s": _value("duration_s"),
@@ -142,6 +152,7 @@ class SpokenSet:
         "quality",
         "tokens_per_char",
         "no_stop_rate",
+        "silent_rate",
         "log_f0_std",
         "speaking_rate",
     )

@@ -17,6 +17,11 @@ if TYPE_CHECKING:
 
 WRITING, REPLACED = ".writing", ".replaced"
 """Endings of the two hidden neighbours that a folder has while it is replaced."""
+OF_A_RUN = (
+    "Make room or choose another place; after training it is in the run's newest checkpoint, so give the same command "
+    "with --resume"
+)
+"""What to do where the model of a run cannot be written."""
 
 
 @contextmanager
@@ -58,8 +63,12 @@ def recover(folder: Path) -> None:
 
 
 @contextmanager
-def saved_model(folder: Path) -> Iterator[Path]:
+def saved_model(folder: Path, mend: str = OF_A_RUN) -> Iterator[Path]:
     """`written_whole` for the `save` of a model.
+
+    Args:
+        folder: Of the model.
+        mend: What to do where it cannot be written.
 
     Raises:
         CheckpointError: The folder cannot be written, for example because the disk is full; an older model in it is as
@@ -72,10 +81,7 @@ def saved_model(folder: Path) -> Iterator[Path]:
         # Of a full disk safetensors makes an error of its own, and tokenizers a plain Exception that quotes the system.
         if not isinstance(error, OSError | SafetensorError) and "(os error " not in str(error):
             raise
-        raise CheckpointError(
-            f"{folder}: the model cannot be written ({error}). Make room or choose another place; after "
-            "training it is in the run's newest checkpoint, so give the same command with --resume"
-        ) from error
+        raise CheckpointError(f"{folder}: the model cannot be written ({error}). {mend}") from error
 
 
 def _neighbours(folder: Path) -> tuple[Path, Path]:

@@ -10,7 +10,7 @@ from speechrl.report.writers import read_rows, write_json
 from speechrl.types import Ending, Output, ScoreStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from pathlib import Path
 
     from speechrl.report.sounds import Render
@@ -78,6 +78,7 @@ def keep_evaluation_audio(
     sets: Mapping[str, Sequence[Prompt]],
     render: Render | None = None,
     score: Scorer | None = None,
+    group_terms: Collection[str] = (),
 ) -> None:
     """Write the audio of the utterances that the report will show: those that changed most, and a few unchosen.
 
@@ -89,6 +90,8 @@ def keep_evaluation_audio(
         render: Makes a synthesiser's sound again from the speech tokens of its rows; what an earlier end of the run
             left of `after` is replaced. None leaves all sound of a synthesiser as it is.
         score: What the rewards of the run make of it, before and after as one group; goes to `evaluation/rewards.json`.
+        group_terms: Of the rewards, those that compare the outputs of a group, which are no comparison of two models;
+            they are left out.
     """
     sounds: dict[str, dict[str, tuple[Prompt, list[Output]]]] = {}
     for name, prompts in sets.items():
@@ -115,7 +118,8 @@ def keep_evaluation_audio(
         rewards = {}
         for name, places in sounds.items():
             prompts, groups = zip(*places.values(), strict=True)
-            rewards[name] = dict(zip(places, map(_by_moment, score(groups, prompts)), strict=True))
+            told = [_by_moment(scores, group_terms) for scores in score(groups, prompts)]
+            rewards[name] = dict(zip(places, told, strict=True))
         write_json(run_dir / "evaluation" / "rewards.json", rewards)
 
 
@@ -130,10 +134,10 @@ def place_of(row: Mapping[str, Any]) -> str:
     return f"{row['id']}/{row['seed']}" if is_spoken(row) else str(row["id"])
 
 
-def _by_moment(scores: Sequence[Score]) -> Row:
-    """Terms before and after, without what could not be computed."""
+def _by_moment(scores: Sequence[Score], left_out: Collection[str]) -> Row:
+    """Terms before and after, without what is left out and what could not be computed."""
     return {
-        moment: dict(score.terms)
+        moment: {name: value for name, value in score.terms.items() if name not in left_out}
         for moment, score in zip(MOMENTS, scores, strict=True)
         if score.status is ScoreStatus.OK
     }

@@ -35,12 +35,15 @@ MEASURES = {
     "dnsmos": ("quality, DNSMOS", False),
     "tokens_per_char": ("speech tokens per character", False),
     "no_stop_rate": ("did not stop by itself", True),
+    "silent_rate": ("silent", True),
     "log_f0_std": ("spread of log F0", False),
     "speaking_rate": ("characters a second of sound", False),
     "duration_s": ("seconds", False),
     "sentences": ("sentences", False),
 }
 """Numbers of a set that the page names, with whether they are shares; others are shown under their key."""
+UNUSUAL = ("silent_rate",)
+"""Shares of a synthesiser that tables show only where they are above 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +78,8 @@ def what_else_changed(before: Numbers, after: Numbers, paired: Numbers) -> tuple
     if length:
         rows.append(_beside("length in speech tokens, after / before", "", "", length, "ratio", _plain))
     for key, moved in (paired.get("differences") or {}).items():
+        if key in UNUSUAL and not (before.get(key) or after.get(key)):
+            continue
         name, share = MEASURES.get(key, (key, False))
         first, second = (_number(numbers.get(key), share) for numbers in (before, after))
         rows.append(_beside(name, first, second, moved, "difference", _points if share else _difference))

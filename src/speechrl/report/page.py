@@ -76,7 +76,7 @@ def write_report(run_dir: Path) -> Path:
             verdicts=found,
             evaluation_seconds=evaluation.get("seconds", {}),
             alarms=_alarms(rows, evaluation.get("alarms", ())),
-            charts=panels.draw(rows),
+            charts=panels.draw(rows, evaluation),
             stack=charts.stage_stack(rows, list(totals)),
             stages=totals,
             step_count=len(rows),

@@ -52,8 +52,13 @@ PANELS = (
 """Figures of what every step measures; one without any of its metrics is not drawn."""
 
 HELD_OUT = (
-    Panel("Held-out error rate", "evaluations between steps", {"wer": ""}, percent=True),
-    Panel("Held-out error rate by the judge", "evaluations between steps", {"judge_wer": ""}, percent=True),
+    Panel("Held-out error rate", "before, between and after the steps", {"wer": ""}, percent=True),
+    Panel(
+        "Held-out error rate by the judge",
+        "before, between and after the steps",
+        {"judge_wer": ""},
+        percent=True,
+    ),
     Panel("Held-out similarity", "to the reference voice", {"similarity": ""}),
     Panel("Held-out quality", "DistillMOS, 1 to 5", {"quality": ""}),
     Panel("Held-out speaking time", "speech tokens per character of the text", {"tokens_per_char": ""}),
@@ -61,23 +66,52 @@ HELD_OUT = (
     Panel("Held-out liveliness", "spread of log F0 over voiced frames", {"log_f0_std": ""}),
     Panel("Held-out speaking rate", "characters a second of sound, pauses left out", {"speaking_rate": ""}),
 )
-"""Figures of what evaluations between steps measure: a line per set."""
+"""Figures of what evaluations measure: a line per set."""
 
-EARS = {"token_cer": "Token2Text in the reward", "cer": "recogniser in the reward"}
+EARS = {"token_cer": "Token2Text", "cer": "recogniser in the reward"}
 JUDGE = "judge_cer"
 GAP = (
     "Reward against judge",
-    "character error rate heard by the reward on rollouts, and by the judge on held-out sentences: lines that part "
-    "are reward hacking",
+    "character error rate of rollouts, heard by what is trained on, and of held-out sentences, heard by the judge: "
+    "lines that part are reward hacking",
 )
 
 
-def draw(rows: Rows) -> list[Chart]:
-    """Every figure that the rows of `metrics.jsonl` have something for."""
+def draw(rows: Rows, evaluation: Mapping[str, Any] | None = None) -> list[Chart]:
+    """Every figure that the rows of `metrics.jsonl` have something for.
+
+    Args:
+        rows: Of the steps.
+        evaluation: The content of `evaluation.json`: held-out curves begin at step 0 and end at the last one with it.
+    """
     reward = line_chart(rows, _reward_panel(rows))
-    held_out = [_held_out(rows, panel) for panel in HELD_OUT]
+    evaluated = _with_ends(rows, evaluation or {})
+    held_out = [_held_out(evaluated, panel) for panel in HELD_OUT]
     steps = [line_chart(rows, panel) for panel in PANELS]
-    return [chart for chart in (reward, *held_out, _gap(rows), *steps) if chart]
+    return [chart for chart in (reward, *held_out, _gap(evaluated), *steps) if chart]
+
+
+def _with_ends(rows: Rows, evaluation: Mapping[str, Any]) -> Rows:
+    """The rows with the evaluations before and after the steps among them."""
+    if not rows:
+        return rows
+    before, after = (_numbers(evaluation.get(moment) or {}) for moment in ("before", "after"))
+    ended = [*rows[:-1], {**rows[-1], **after}]
+    if not before:
+        return ended
+    # What the first step sampled is the model's before any update.
+    ears = {name: rows[0].get(name) for name in EARS} if rows[0]["step"] == 1 else {}
+    return [{"step": 0, **ears, **before}, *ended]
+
+
+def _numbers(sets: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
+    """`evaluation/SET/NUMBER`, as the rows of steps have them."""
+    return {
+        f"evaluation/{name}/{key}": value
+        for name, numbers in sets.items()
+        for key, value in numbers.items()
+        if isinstance(value, int | float)
+    }
 
 
 def _reward_panel(rows: Rows) -> Panel:

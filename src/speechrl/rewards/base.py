@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Self, cast
 from speechrl.errors import ConfigError, RewardError
 from speechrl.rewards import asr, tts
 from speechrl.rewards.combine import harmonic_mean, normalised_sums, weighted_sum
-from speechrl.rewards.forms import BatchReward, exactly, flatten
+from speechrl.rewards.forms import BatchReward, GroupReward, exactly, flatten
 from speechrl.rewards.registry import REWARDS, check_term, find_reward, make_scorer, replaces, rewards_of
 from speechrl.rewards.tts_judges import TokenReader
 from speechrl.rewards.verdict import describe_exception
@@ -107,6 +107,11 @@ class RewardMixer:
         """Whether any term needs the audio of prompts. One of the user's own is thought to."""
         return any(term.hears_prompt for term in self._terms)
 
+    @property
+    def group_terms(self) -> frozenset[str]:
+        """Terms that compare the outputs of a group: of another group they would say something else."""
+        return frozenset(term.name for term in self._terms if isinstance(term.scorer, GroupReward))
+
     def check(self, model: SpeechModel) -> None:
         """Make sure that what reads speech tokens reads those of this model.
 
@@ -116,16 +121,20 @@ class RewardMixer:
         # Here, so that rewards can be made without torch.
         from speechrl.models.tts.token2text import check_vocabulary
 
-        for token2text in self.token2texts.values():
-            check_vocabulary(token2text, cast("SpeaksCodes", model), "the option `model` of the reward")
+        for name, reader in self._readers().items():
+            named = f"option `model` of the reward {name!r}, {reader.folder}"
+            check_vocabulary(reader.token2text, cast("SpeaksCodes", model), named)
 
     @property
     def token2texts(self) -> dict[str, Token2Text]:
         """Token2Text models that rewards read with, by term."""
+        return {name: reader.token2text for name, reader in self._readers().items()}
+
+    def _readers(self) -> dict[str, TokenReader]:
         judges = {
             term.name: term.scorer.judge for term in self._terms if isinstance(term.scorer, BatchReward)
         }
-        return {name: judge.token2text for name, judge in judges.items() if isinstance(judge, TokenReader)}
+        return {name: judge for name, judge in judges.items() if isinstance(judge, TokenReader)}
 
     def score(self, outputs: Sequence[Sequence[Output]], prompts: Sequence[Prompt]) -> list[list[Score]]:
         """Judge the outputs of each prompt.

@@ -157,6 +157,15 @@ def hearing_metrics(text: str, heard: str, language: str = "en") -> dict[str, fl
     }
 
 
+def reading_metrics(text: str, read: str, language: str = "en") -> dict[str, float]:
+    """What is logged of what Token2Text reads in speech tokens: `token_cer` and its counts.
+
+    Letters are counted as they are spelled, without punctuation: Token2Text writes no digits.
+    """
+    letters = align_texts(text, read, language, "letter")
+    return {"token_cer": letters.error_rate, "letter_errors": letters.errors, "letters": letters.words}
+
+
 def speech_metrics(output: Output) -> dict[str, float]:
     """What is logged of any speech: `tokens`, and `no_stop`, 1 when it was cut at the token limit."""
     return {"tokens": output.length, "no_stop": float(output.ending is Ending.LENGTH)}

@@ -14,6 +14,7 @@ from speechrl.rewards.tts import (
     likelihood,
     liveliness,
     mos_share,
+    reading_metrics,
     shaped,
     spoken_accuracy,
 )
@@ -116,9 +117,11 @@ class TokenReader:
 
     Attributes:
         token2text: What it reads with.
+        folder: Where that is, as it was named.
     """
 
     token2text: Token2Text
+    folder: str
 
 
 class TokenAccuracy(TokenReader):
@@ -141,7 +144,7 @@ class TokenAccuracy(TokenReader):
     ) -> None:
         from speechrl.models.tts.token2text import load_token2text
 
-        self.token2text = load_token2text(model)
+        self.token2text, self.folder = load_token2text(model), model
         self._unit, self._shape, self._floor = unit, shape, floor
 
     def judge(self, outputs: Sequence[Output], prompts: Sequence[Prompt]) -> list[Verdict]:
@@ -150,18 +153,13 @@ class TokenAccuracy(TokenReader):
         transcripts = self.token2text.transcribe([output.token_ids for output in outputs])
         for heard, prompt in zip(transcripts, prompts, strict=True):
             rate = align_texts(prompt.text, heard, prompt.language, self._unit).error_rate
-            by_letter = align_texts(prompt.text, heard, prompt.language, "letter")
-            metrics = {
-                "token_cer": by_letter.error_rate,
-                "letter_errors": by_letter.errors,
-                "letters": by_letter.words,
-            }
+            metrics = reading_metrics(prompt.text, heard, prompt.language)
             verdicts.append(Verdict(shaped(rate, self._shape, self._floor), heard=heard, metrics=metrics))
         return verdicts
 
 
 class TokenLikelihood(TokenReader):
-    """`tts.likelihood` of the text under Token2Text, by character, without sound.
+    """`tts.likelihood` of the text under Token2Text, by character, without sound; logs `token_cer`.
 
     0 where the tokens are too few for the text: no path of the CTC fits.
 
@@ -173,16 +171,20 @@ class TokenLikelihood(TokenReader):
         from speechrl.models.tts.token2text import load_token2text
         from speechrl.models.tts.token2text_parts import spell
 
-        self.token2text = load_token2text(model)
+        self.token2text, self.folder = load_token2text(model), model
         self._spell = spell
 
     def judge(self, outputs: Sequence[Output], prompts: Sequence[Prompt]) -> list[Verdict]:
         """See `forms.Judge`."""
-        nll_B = self.token2text.nll(
-            [output.token_ids for output in outputs], [prompt.text for prompt in prompts]
-        )
-        pairs = zip(nll_B.tolist(), prompts, strict=True)
-        return [Verdict(likelihood(nll / max(len(self._spell(prompt.text)), 1))) for nll, prompt in pairs]
+        tokens, texts = [output.token_ids for output in outputs], [prompt.text for prompt in prompts]
+        nll_B, read = self.token2text.nll(tokens, texts), self.token2text.transcribe(tokens)
+        return [
+            Verdict(
+                likelihood(nll / max(len(self._spell(prompt.text)), 1)),
+                metrics=reading_metrics(prompt.text, transcript, prompt.language),
+            )
+            for nll, transcript, prompt in zip(nll_B.tolist(), read, prompts, strict=True)
+        ]
 
 
 class VoiceSimilarity:
@@ -194,17 +196,18 @@ class VoiceSimilarity:
         self._speaker = SpeakerScorer()
 
     def judge(self, outputs: Sequence[Output], prompts: Sequence[Prompt]) -> list[Verdict]:
-        """See `forms.Judge`; fails where the prompt brings no reference voice."""
+        """See `forms.Judge`; fails where the prompt brings no reference voice, or a silent one."""
         return _with_sound(outputs, prompts, self._judge)
 
     def _judge(self, clips: list[Clip], prompts: list[Prompt]) -> list[Verdict]:
-        voiced = [(clip, prompt) for clip, prompt in zip(clips, prompts, strict=True) if _has_voice(prompt)]
+        problems = [_voice_problem(prompt) for prompt in prompts]
+        triples = zip(clips, prompts, problems, strict=True)
+        voiced = [(clip, prompt) for clip, prompt, problem in triples if not problem]
         references = [
             (prompt.audio, prompt.sample_rate_hz) for _, prompt in voiced if prompt.audio is not None
         ]
         values = iter(self._speaker.similarity([clip for clip, _ in voiced], references))
-        missing = failed("has no reference voice to compare with: give the row an `audio`")
-        return [Verdict(next(values)) if _has_voice(prompt) else missing for prompt in prompts]
+        return [failed(problem) if problem else Verdict(next(values)) for problem in problems]
 
 
 class Quality:
@@ -272,5 +275,8 @@ def _with_sound(
     return [missing if output.waveform is None else next(verdicts) for output in outputs]
 
 
-def _has_voice(prompt: Prompt) -> bool:
-    return prompt.audio is not None and len(prompt.audio) > 0
+def _voice_problem(prompt: Prompt) -> str:
+    """Why nothing can be compared with a prompt's reference voice; empty where it can."""
+    if prompt.audio is None or not len(prompt.audio):
+        return "has no reference voice to compare with: give the row an `audio`"
+    return "has a silent reference voice: give the row another `audio`" if is_silent(prompt.audio) else ""

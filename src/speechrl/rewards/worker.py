@@ -55,6 +55,7 @@ class WorkerReward:
         timeout_s: A batch that takes longer is failed as a whole, and the worker is killed.
         form: What the target is. `output`: `function(output, prompt, **options) -> float`. `batch`: a class whose
             `target(**options)` is a `forms.Judge`.
+        too_slow: What to do where a batch takes longer, for its verdicts.
 
     Raises:
         ConfigError: The target is missing or broken, or does not take these options.
@@ -67,11 +68,13 @@ class WorkerReward:
         options: Mapping[str, object],
         timeout_s: float,
         form: Literal["output", "batch"] = "output",
+        too_slow: str = "timeout_s",
     ) -> None:
         self._target = target
         self._options = dict(options)
         self._timeout_s = timeout_s
         self._form = form
+        self._too_slow = too_slow
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: Connection[Any, Any] | None = None
         self._start()
@@ -121,7 +124,7 @@ class WorkerReward:
             raise
         if late:
             where = f"at output {len(verdicts) + 1} of {count}"
-            return self._fail(count, f"was still {where} after {self._timeout_s:g} s (timeout_s)")
+            return self._fail(count, f"was still {where} after {self._timeout_s:g} s ({self._too_slow})")
         return verdicts if len(verdicts) == count else self._lost(len(verdicts), count)
 
     def _threads(self) -> str:

@@ -261,7 +261,7 @@ def _reader(model: SpeechModel, config: ProbeConfig) -> Token2Text | None:
     if model.task == "asr":
         return None
     token2text = load_token2text(config.reader)
-    check_vocabulary(token2text, cast("SpeaksCodes", model), "probe.reader")
+    check_vocabulary(token2text, cast("SpeaksCodes", model), f"probe.reader, {config.reader}")
     return token2text
 
 

@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Any
 from speechrl.errors import RewardError
 from speechrl.evaluate.dispatch import evaluate_model
 from speechrl.evaluate.results import assemble, read_evaluation
-from speechrl.evaluate.sound import Renderer
+from speechrl.evaluate.sound import Renderer, check_vocoder
 from speechrl.report.held_out import keep_evaluation_audio
 from speechrl.report.writers import write_json
-from speechrl.rewards.scorers.recogniser import check_judges
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from pathlib import Path
 
     import torch
@@ -41,7 +40,7 @@ class Evaluations:
         listener: Is told.
 
     Raises:
-        ConfigError: A judge is a recogniser of the reward.
+        ModelError: The model cannot speak through the vocoder.
     """
 
     def __init__(
@@ -54,7 +53,7 @@ class Evaluations:
         listener: Listener,
     ) -> None:
         if model.task == "tts" and sets:
-            check_judges(config.evaluation.judges, config.rewards)
+            check_vocoder(model, config.evaluation.vocoder)
         self._model = model
         self._sets = sets
         self._config = config
@@ -100,6 +99,7 @@ class Evaluations:
         before: Evaluation | None,
         guard: Callable[[Mapping[str, Mapping[str, Any]]], list[str]],
         score: Scorer | None = None,
+        group_terms: Collection[str] = (),
     ) -> dict[str, Any]:
         """The trained model, compared with `before`; the content of `evaluation.json`, which is written.
 
@@ -107,6 +107,7 @@ class Evaluations:
             before: What `before` found.
             guard: Alarms about the sets' numbers, `Guards.end`; they are told, and kept as `alarms`.
             score: The rewards, for the sentences that the report shows.
+            group_terms: Those that are not shown, see `keep_evaluation_audio`.
         """
         found = self._evaluate("after")
         found.write(self._run_dir / "evaluation" / "after")
@@ -114,7 +115,7 @@ class Evaluations:
         if self._model.task == "tts" and before is not None:
             render = Renderer(self._model, self._config.evaluation.vocoder)
         try:
-            keep_evaluation_audio(self._run_dir, self._sets, render, score)
+            keep_evaluation_audio(self._run_dir, self._sets, render, score, group_terms)
         except RewardError as error:
             # The model is trained and measured: this costs the report a few figures.
             self._listener.message(f"no rewards of the shown sentences: {error}", alarm=True)

@@ -33,8 +33,9 @@ from speechrl.train.events import RunResult, SilentListener, StopRequest
 from speechrl.train.guards import Guards
 from speechrl.train.learner import Learner
 from speechrl.train.loop import Parts, run_steps
-from speechrl.train.preflight import refuse_missing_extras, refuse_used
+from speechrl.train.preflight import refuse_missing_extras, refuse_unfit_judges, refuse_used
 from speechrl.train.randomness import seed_everything
+from speechrl.train.speech_limits import refuse_cut_short
 from speechrl.train.stages import choose_device
 from speechrl.train.state import Keeper, RunState
 
@@ -73,6 +74,7 @@ def train(config: RunConfig, *, resume: bool = False, listener: Listener | None 
     run_dir = Path(config.output).expanduser()
     checkpoints = Checkpoints(run_dir / "checkpoints", config.train.keep_checkpoints)
     refuse_missing_extras(config.report)
+    refuse_unfit_judges(config)
     if not resume:
         refuse_used(run_dir)
     loaded = _find_checkpoint(checkpoints, run_dir, config, listener) if resume else None
@@ -143,7 +145,7 @@ def _train(
     learner.finish()
     # First, since a judge may fail.
     model.save(run_dir / "model")
-    content = evaluations.after(before, guards.end, rewards.score)
+    content = evaluations.after(before, guards.end, rewards.score, rewards.group_terms)
     return RunResult(run_dir, done, interrupted=False, evaluation=content, model_dir=run_dir / "model")
 
 
@@ -210,6 +212,7 @@ def _open(config: RunConfig, listener: Listener) -> tuple[SpeechModel, StreamSou
         raise ConfigError(f"`task` is {config.task}, but {config.model.path} is a model for {model.task}.")
     unfit = [*unfit_cuts(model, cuts, manifests), *unfit_prompts(model, sets, config.evaluation.sets)]
     refuse_unfit(unfit, config.model.path)
+    refuse_cut_short(model, cuts, manifests, sets, config)
     if config.algorithm.name == "sft" and config.task == "asr":
         _tell_unwritable(kept, model, listener)
     for name, shared in shared_rows(kept, sets).items():

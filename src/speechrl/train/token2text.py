@@ -25,6 +25,7 @@ from speechrl.models.tts.speech_tokenizer import load_speech_tokenizer
 from speechrl.models.tts.token2text import SPEAKER, Token2Text, Token2TextConfig
 from speechrl.models.tts.token2text_parts import spell, unspell
 from speechrl.train.muon import muon_and_adamw, set_rates, update
+from speechrl.train.preflight import refuse_taken
 from speechrl.train.randomness import seed_everything
 from speechrl.train.schedule import learning_rate
 from speechrl.train.stages import choose_device
@@ -37,6 +38,7 @@ from speechrl.train.token2text_data import (
     load_pairs,
     one_half,
     pairs_of_audio,
+    shared_texts,
 )
 from speechrl.train.token2text_losses import disturbed, losses, mix, replace_tokens
 
@@ -99,20 +101,27 @@ class Card:
         return f"| {name} | {self.cer:.1%} | {self.cer_noisy:.1%} | {self.nats_per_character:.2f} | {heads or '-'} |"
 
 
-def train_token2text(config: Token2TextRun, report: Callable[[str], None] = print) -> Card:
+def train_token2text(
+    config: Token2TextRun, report: Callable[[str], None] = print, *, replace: bool = False
+) -> Card:
     """Train on pairs, measure on held-out pairs, and write model and card to `config.output`.
 
     Args:
         config: What to train.
         report: Told how it goes, a line at a time.
+        replace: Whether it may take the place of what `config.output` holds.
 
     Raises:
-        ConfigError: Neither a synthesiser nor a codebook is named, or both and they differ.
+        ConfigError: The output is taken or cannot be made; or neither a synthesiser nor a codebook is named, or both
+            and they differ.
         DataError: The pairs cannot be used.
         ModelError: The synthesiser cannot be loaded or has another number of speech codes.
         TrainingError: The loss is not finite.
         CheckpointError: The folder cannot be written.
     """
+    folder = Path(config.output).expanduser()
+    if not replace:
+        refuse_taken(folder)
     if config.train.threads:
         torch.set_num_threads(config.train.threads)
     seed_everything(config.seed)
@@ -140,6 +149,11 @@ def train_token2text(config: Token2TextRun, report: Callable[[str], None] = prin
     size = sum(parameter.numel() for parameter in model.parameters())
     hours = sum(len(pair.tokens) for pair in pairs) / config.tokens_per_second / 3600
     report(f"{len(pairs)} pairs, {hours:.1f} h ({left_out} left out), {size / 1e6:.2f} M parameters")
+    if shared := shared_texts(pairs, held_out):
+        report(
+            f"Note: {shared} of {len(held_out)} held-out pairs say what training pairs say, word for word: the card "
+            "may tell of memory. Take them out of data.held_out, or their texts out of data.train."
+        )
     began_s, began_cpu_s = time.monotonic(), time.process_time()
     fit(model, pairs, config, report)
     training = {
@@ -152,7 +166,6 @@ def train_token2text(config: Token2TextRun, report: Callable[[str], None] = prin
     }  # fmt: skip
     model.eval().requires_grad_(False).cpu()
     card = measure(model, held_out, config.tokens_per_second, training)
-    folder = Path(config.output)
     model.save(folder)
     try:
         (folder / CARD).write_text(json.dumps(asdict(card), indent=2) + "\n", encoding="utf-8")

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from lhotse.cut import Cut
     from torch import Tensor
 
     from speechrl.models.tts.speech_tokenizer import SpeechTokenizer
@@ -105,7 +106,9 @@ def read_pairs(
 
 
 def pairs_of_audio(tokenizer: SpeechTokenizer, manifest: Path) -> Iterator[Pair]:
-    """The items of any manifest of audio as speech tokens, one after the other; voices and qualities are not known.
+    """The items of any manifest of audio as speech tokens, one after the other.
+
+    `voice` and `quality` are those of the rows; of a CutSet, those in `custom` of a supervision, or its speaker.
 
     Raises:
         DataError: A row cannot be used, has text that cannot be spelled, or is shorter than one token.
@@ -123,7 +126,28 @@ def pairs_of_audio(tokenizer: SpeechTokenizer, manifest: Path) -> Iterator[Pair]
             spell(prompt.text)
         except ModelError as error:
             raise DataError(f"{manifest}, {prompt.id}: {error}") from None
-        yield Pair(tuple(tokens), prompt.text)
+        voice, quality = _labels_of(cut)
+        if fault := _label_fault(voice, quality):
+            raise DataError(f"{manifest}, {prompt.id}, {': '.join(fault)}")
+        yield Pair(tuple(tokens), prompt.text, voice, quality)
+
+
+def _labels_of(cut: Cut) -> tuple[Any, Any]:
+    """Voice and quality as the manifest has them, None where it does not say."""
+    said = cut.supervisions[0] if cut.supervisions else None
+    custom = (said.custom if said else None) or {}
+    return custom.get("voice", said.speaker if said else None), custom.get("quality")
+
+
+def _label_fault(voice: Any, quality: Any) -> tuple[str, str] | None:
+    """Field and reason of the first label that cannot be used."""
+    if not isinstance(voice, str | None):
+        return "voice", "not text; leave it out where unknown"
+    if quality is not None and (isinstance(quality, bool) or not isinstance(quality, int | float)):
+        return "quality", f"{quality!r} is not a number; leave it out where unknown"
+    if quality is not None and not math.isfinite(quality):
+        return "quality", f"{quality!r} is not finite; leave it out where unknown"
+    return None
 
 
 def _first_row(file: Path) -> Mapping[str, Any]:
@@ -151,14 +175,10 @@ def _pair(file: Path, number: int, line: str, vocabulary: int) -> Pair:
     ):
         raise refuse("tokens", f"not a list of speech codes, each 0 to {vocabulary - 1}, at least one")
     text, voice, quality = (row.get(name) for name in ("text", "voice", "quality"))
-    if not isinstance(text, str | None) or not isinstance(voice, str | None):
-        raise refuse(
-            "voice" if isinstance(text, str | None) else "text", "not text; leave it out where unknown"
-        )
-    if quality is not None and (isinstance(quality, bool) or not isinstance(quality, int | float)):
-        raise refuse("quality", f"{quality!r} is not a number; leave it out where unknown")
-    if quality is not None and not math.isfinite(quality):
-        raise refuse("quality", f"{quality!r} is not finite; leave it out where unknown")
+    if not isinstance(text, str | None):
+        raise refuse("text", "not text; leave it out where unknown")
+    if fault := _label_fault(voice, quality):
+        raise refuse(*fault)
     try:
         spell(text or "")
     except ModelError as error:
@@ -187,6 +207,12 @@ def load_pairs(
             "tokens of the same utterance, and at about 20 tokens a second?"
         )
     return kept, len(pairs) - len(kept)
+
+
+def shared_texts(pairs: Sequence[Pair], held_out: Sequence[Pair]) -> int:
+    """How many held-out pairs say, letter for letter, what a training pair says; pairs without words say nothing."""
+    trained = {spell(pair.text) for pair in pairs if pair.text is not None} - {()}
+    return sum(pair.text is not None and spell(pair.text) in trained for pair in held_out)
 
 
 def one_half(pairs: Sequence[Pair], half: str) -> list[Pair]:

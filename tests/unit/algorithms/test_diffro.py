@@ -18,7 +18,7 @@ from speechrl.errors import ConfigError, ModelError
 from speechrl.models.tts.token2text import Token2Text, Token2TextConfig
 from speechrl.models.tts.token2text_parts import HeadSpec
 from speechrl.rl.diffro import gumbel_noise
-from speechrl.types import Ending
+from speechrl.types import Ending, Group, Score, ScoreStatus
 
 SEED = 5
 TOKENS = [(0, 1, 6, 2, 7, END), (5, 6, 4, 3, END), (2, 0, 5, 4, 6, 7, 1)]
@@ -76,6 +76,18 @@ def test_forward_is_the_reward_model_on_the_codes_that_were_drawn():
     beliefs = [math.exp(-nll / len(text)) for nll, text in zip(nll_N.tolist(), TEXTS[:3], strict=True)]
     assert loss.sums["diffro_gap"] / 3 == pytest.approx(sum(beliefs) / 3 - 0.5)
     assert loss.sums["diffro_impossible"] == 0
+
+
+def test_nats_and_belief_are_per_character_as_it_is_spelled_and_the_loss_is_not_divided():
+    plain, dotted = (
+        algorithm().loss(batch(texts=texts)) for texts in (["abc"] * 3, ["A, b... c!", "abc", "abc"])
+    )
+    assert dotted.counts["diffro_nll"] == len("a b c") + 3 + 3
+    nll_N = toy_token2text().nll(drawn(batch()), ["a b c", "abc", "abc"])
+    assert dotted.total.item() == pytest.approx(nll_N.sum().item(), rel=1e-5)
+    beliefs = [math.exp(-nll / count) for nll, count in zip(nll_N.tolist(), (5, 3, 3), strict=True)]
+    assert dotted.sums["diffro_gap"] / 3 == pytest.approx(sum(beliefs) / 3 - 0.5)
+    assert plain.counts["diffro_nll"] == 9
 
 
 def test_weights_spread_an_utterance_over_its_tokens():
@@ -314,7 +326,7 @@ def test_policy_and_reward_model_must_mean_the_same(name):
     made.check(Speaker())
     with pytest.raises(ConfigError, match="needs a synthesiser"):
         made.check(Speaker(task="asr"))
-    with pytest.raises(ModelError, match="speech codes"):
+    with pytest.raises(ModelError, match=r"diffro\.reward_model, package:starter/token2text: .*speech codes"):
         made.check(Speaker(codes=9))
     with pytest.raises(ModelError, match="tokenizer"):
         made.check(Speaker(codebook="other"))
@@ -378,3 +390,25 @@ def test_diffro_alone_gives_every_group_a_lesson():
     assert made.include(SAMPLES["equal"])
     assert made.moves(SAMPLES["equal"])
     assert not made.include(SAMPLES["bad, cut"])
+
+
+@pytest.mark.parametrize("name", ["diffro", "hybrid"])
+def test_what_the_reward_model_reads_in_rollouts_is_told_unless_a_reward_told_it(name):
+    """By hand: `abc` is said, then `bad` with a letter too many, then nothing; only what was judged is read."""
+    texts, said = ("abc", "bad", "fed", "abc"), ((0, 1, 2, END), (1, 0, 0, 3, END), (END,), (0, 1, 2, END))
+    samples = [toy_sample(text, ids, 1.0, n) for n, (text, ids) in enumerate(zip(texts, said, strict=True))]
+
+    class Reader(Token2Text):
+        def transcribe(self, tokens, batch_size=32):
+            return ["".join("abcdef"[code] for code in ids) for ids in tokens]
+
+    made = algorithm(name, reward_model=Reader(Token2TextConfig(CODES, "toy", width=24, layers=1, kernel=3)))
+    groups = [Group(sample.context, (sample.rollout,)) for sample in samples]
+    prompts = [sample.prompt for sample in samples]
+    scores = [[sample.score] for sample in samples]
+    scores[3] = [Score(math.nan, {}, ScoreStatus.FAILED, "raised")]
+    _, stats = made.credit(groups, scores, prompts)
+    assert (stats["letter_errors"], stats["letters"]) == (0 + 1 + 3, 9)
+    assert stats["token_cer"] == pytest.approx(4 / 9)
+    scores[0] = [replace(scores[0][0], metrics={"token_cer": 0.5})]
+    assert "token_cer" not in made.credit(groups, scores, prompts)[1]

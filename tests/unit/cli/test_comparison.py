@@ -79,6 +79,15 @@ def test_sets_of_both_tasks_have_their_own_columns(capsys) -> None:
     assert row.split()[:2] == ["test", "400"]
 
 
+def test_silence_is_shown_where_there_is_any(capsys) -> None:
+    heard, mute = judged(0.2, silent_rate=0.0), judged(0.2, silent_rate=0.25)
+    for before, after, shown in ((heard, heard, False), (heard, mute, True), (mute, heard, True)):
+        print_comparison({"before": {"test": before}, "after": {"test": after}})
+        assert ("silent" in capsys.readouterr().out) is shown
+        print_sets({"one": before, "two": after})
+        assert ("silent" in capsys.readouterr().out) is shown
+
+
 def test_an_interrupted_run_has_no_table(capsys) -> None:
     print_comparison({})
     assert capsys.readouterr().out == ""

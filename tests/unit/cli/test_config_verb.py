@@ -91,6 +91,15 @@ def test_check_knows_the_rewards_and_their_task(speechrl, tmp_path, config, righ
     assert f"odd.yaml: {says}" in ended.err
 
 
+def test_check_knows_the_judges(speechrl, tmp_path) -> None:
+    shown = speechrl("config", "show", "package:configs/tts/quickstart.yaml").out
+    odd = tmp_path / "odd.yaml"
+    odd.write_text(shown.replace("- whisper-tiny.en", "- whisper-tiny"))
+    ended = speechrl("config", "check", odd)
+    assert ended.code == 4
+    assert "odd.yaml: recogniser 'whisper-tiny': " in ended.err
+
+
 def test_check_knows_all_kinds_that_ship(speechrl) -> None:
     for name in ("tts/token2text.yaml", "data/select.yaml", "data/select_tts.yaml", "tts/grpo_starter.yaml"):
         assert speechrl("config", "check", f"package:configs/{name}").code == 0, name

@@ -53,6 +53,15 @@ def test_a_synthesiser_is_judged_and_can_be_heard(speechrl, manifest, toy, tmp_p
     assert json.loads((output / "evaluation.json").read_text())["after"]["sentences"] == numbers
 
 
+def test_judges_get_the_time_that_is_asked_for(speechrl, manifest, toy, monkeypatch) -> None:
+    asked = {}
+    monkeypatch.setattr("speechrl.evaluate.ears.load_ears", lambda *_, **how: asked.update(how) or toy_ears())
+    arguments = ("--vocoder", "fast", "--max-new-tokens", 5, "--timeout-s", 30)
+    assert speechrl("evaluate", "toy", manifest, *arguments).code == 0
+    assert asked["timeout_s"] == 30.0
+    assert "--timeout-s" in asked["too_slow"]
+
+
 def test_its_table_has_a_column_for_each_judge(speechrl, manifest, toy) -> None:
     arguments = ("--vocoder", "fast", "--max-new-tokens", 5, "--dnsmos")
     ended = speechrl("evaluate", "toy", manifest, "--set", f"again={manifest}", *arguments)

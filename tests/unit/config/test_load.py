@@ -195,6 +195,15 @@ def test_a_synthesiser_s_limits_are_those_of_speech_also_in_python() -> None:
     assert (config.rollout.group_size, config.rollout.max_new_tokens) == (4, 400)
 
 
+def test_a_rate_that_diffro_cannot_change_is_not_weighed() -> None:
+    hybrid = "package:configs/tts/hybrid_starter.yaml"
+    told = refusal(Path(hybrid), "algorithm.diffro.heads={speaker: 0.1, rate: 0.1}")
+    assert "algorithm.diffro.heads" in told
+    assert "rate cannot be weighed" in told
+    heads = load_config(hybrid, ["algorithm.diffro.heads={speaker: 0.1, rate: 0.0}"]).algorithm.diffro.heads
+    assert heads == {"speaker": 0.1, "rate": 0.0}
+
+
 def test_options_of_a_reward_are_finite_too() -> None:
     with pytest.raises(ConfigError, match="numbers must be finite"):
         load_config("package:configs/asr/quickstart.yaml", ["rewards.terms.0.options={floor: -.inf}"])

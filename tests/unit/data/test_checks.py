@@ -167,3 +167,10 @@ def test_good_rows_keep_what_tells_whether_their_id_is_their_own(tmp_path):
     assert "id" not in first
     assert (second["id"], second["made"]) == ("b", made)
     assert read_manifest(tmp_path / "good.jsonl")[1].supervisions[0].custom["made"] == made
+
+
+def test_good_rows_keep_the_labels_of_token2text(folder):
+    rows = [{"audio": "good.wav", "text": "hallo", "voice": "ann", "quality": 3.5}]
+    check_manifest(write_jsonl(folder / "m.jsonl", rows)).write_good(folder / "good.jsonl")
+    (again,) = read_manifest(folder / "good.jsonl")
+    assert again.supervisions[0].custom == {"keywords": [], "voice": "ann", "quality": 3.5, "unnamed": True}

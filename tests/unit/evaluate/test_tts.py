@@ -19,6 +19,7 @@ from toys import WORDS
 
 from speechrl.config.schema import EvaluationConfig
 from speechrl.errors import RewardError
+from speechrl.evaluate import tts
 from speechrl.evaluate.sound import Renderer, sounding_s
 from speechrl.evaluate.tts import evaluate_model, judge
 from speechrl.types import Ending, Output
@@ -72,6 +73,7 @@ def test_no_sound_is_silence_and_not_a_failure():
     assert (row.judges["listening"].text, row.judges["listening"].deletions) == ("", 2)
     assert row.similarity is None
     assert row.speaking_rate is None
+    assert row.silent
     assert row.problems == {}
 
 
@@ -85,6 +87,15 @@ def test_every_sentence_is_spoken_once_per_seed_and_heard_as_it_was_said(prompts
         assert row.no_stop == (row.tokens == 5)
     assert [row.token_ids for row in rows[:5]] != [row.token_ids for row in rows[5:]]
     assert found.seconds["test"] > 0
+
+
+def test_judges_are_loaded_as_the_evaluation_says(prompts, monkeypatch):
+    asked = {}
+    monkeypatch.setattr(tts, "load_ears", lambda judges, **how: asked.update(how) or toy_ears())
+    evaluate_model(
+        ToySynthesiser(), {"test": prompts}, config(timeout_s=7.0, window="short"), torch.device("cpu")
+    )
+    assert (asked["timeout_s"], asked["window"]) == (7.0, "short")
 
 
 def test_the_same_seed_says_the_same_and_the_model_stays_as_it_was(prompts):

@@ -62,6 +62,14 @@ def test_rates_are_ratios_of_sums_and_means_are_over_what_is_known():
     json.dumps(numbers, allow_nan=False)
 
 
+def test_silence_is_counted_whether_there_is_no_sound_or_nothing_sounds():
+    short = row("a", duration_s=0.08, similarity=None, speaking_rate=90.0)
+    nothing = row("b", duration_s=2.0, speaking_rate=None)
+    numbers = SpokenSet((short, nothing, row("c"), row("d", duration_s=0.1))).to_json(resamples=50)
+    assert numbers["silent_rate"] == pytest.approx(2 / 4)
+    assert numbers["similarity"] == pytest.approx(0.9)  # of the others
+
+
 def test_renderings_of_a_sentence_are_drawn_together():
     # Two seeds that agree entirely say no more than one: the interval must not shrink.
     generator = random.Random(0)

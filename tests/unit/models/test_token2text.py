@@ -195,11 +195,13 @@ class Speaks:
 
 def test_another_vocabulary_or_codebook_is_refused_with_both_named() -> None:
     judge = Token2Text(CONFIG)
-    check_vocabulary(judge, Speaks())
-    with pytest.raises(ModelError, match=r"has 11 speech codes, the synthesiser 12; .*train token2text"):
-        check_vocabulary(judge, Speaks(codes=12))
-    with pytest.raises(ModelError, match=r"'abc', the synthesiser speaks those of 'xyz'; .*reward_model"):
-        check_vocabulary(judge, Speaks(codebook="xyz"))
+    check_vocabulary(judge, Speaks(), "probe.reader, my/t2t")
+    with pytest.raises(
+        ModelError, match=r"my/t2t: .* has 11 speech codes, the synthesiser 12; .*train token2text"
+    ):
+        check_vocabulary(judge, Speaks(codes=12), "probe.reader, my/t2t")
+    with pytest.raises(ModelError, match=r"reader, my/t2t: .*'abc', the synthesiser speaks those of 'xyz'; "):
+        check_vocabulary(judge, Speaks(codebook="xyz"), "probe.reader, my/t2t")
 
 
 def test_folders_that_hold_no_token2text(tmp_path) -> None:

@@ -198,7 +198,9 @@ def page(speech_dir, tmp_path_factory):
 def test_every_shown_sentence_tells_what_the_rewards_made_of_it(page, speech_dir):
     rewards = json.loads((speech_dir / "evaluation" / "rewards.json").read_text())
     shown = [moments for places in rewards.values() for moments in places.values()]
-    assert {"before": {"token_accuracy": 0.25}} in shown  # what failed is left out
+    # What failed is left out, and so is what compares the outputs of a group, which these two are not.
+    assert {"before": {"token_accuracy": 0.25}} in shown
+    assert {"before": {"token_accuracy": 0.25}, "after": {"token_accuracy": 0.75}} in shown
     for moment, value in (("before", "+0.25"), ("after", "+0.75")):
         told = page.count(f"reward: token_accuracy {value}")
         assert told >= sum(moment in moments for moments in shown) > 0
@@ -258,6 +260,26 @@ def test_a_single_evaluation_is_a_dot(speech_dir):
     assert chart.lines[0].path.endswith("h0")
 
 
+def test_evaluations_before_and_after_are_points_of_their_curves_where_there_are_none_between():
+    rows = [{"step": step, "token_cer": 0.2 - 0.01 * step, "wer": None} for step in range(1, 6)]
+    evaluation = {
+        "before": {"test": {"quality": 3.5, "judge_cer": 0.25, "judges": {}}},
+        "after": {"test": {"quality": 3.75, "judge_cer": 0.2, "similarity": None}, "hard": {"quality": 3.0}},
+    }
+    charts = {chart.title: chart for chart in draw(rows, evaluation)}
+    assert charts.keys() == {"Held-out quality", "Reward against judge", "Token2Text on rollouts"}
+    quality, gap = charts["Held-out quality"], charts["Reward against judge"]
+    assert quality.steps == gap.steps == (0, 5)
+    assert {line.name: line.labels for line in quality.lines} == {"test": ("3.5", "3.75"), "hard": ("–", "3")}
+    assert {line.name: line.labels for line in gap.lines} == {
+        "Token2Text": ("19%", "15%"),  # before any update is what the first step sampled
+        "judge, test": ("25%", "20%"),
+    }
+    assert charts["Token2Text on rollouts"].steps == (1, 2, 3, 4, 5)
+    assert [chart.title for chart in draw(rows)] == ["Token2Text on rollouts"]
+    assert draw([], evaluation) == []
+
+
 def test_the_verdict_is_the_first_judges_and_the_rest_stands_beside(speech_dir):
     found = verdicts(json.loads((speech_dir / "evaluation.json").read_text()))
     assert [item.name for item in found] == ["test", "hard"]
@@ -287,3 +309,10 @@ def test_clips_that_do_not_fit_are_counted(speech_dir, monkeypatch):
     listening.groups_by_step(speech_dir, shelf)
     assert shelf.left_out > 0
     assert shelf.voices == []
+
+
+def test_silence_changed_only_where_there_was_any():
+    moved = {"differences": {"silent_rate": {"difference": 0.0, "low": 0.0, "high": 0.0, "p": 1.0}}}
+    assert what_else_changed({"silent_rate": 0.0}, {"silent_rate": 0.0}, moved) == ()
+    (row,) = what_else_changed({"silent_rate": 0.0}, {"silent_rate": 0.02}, moved)
+    assert (row.name, row.after) == ("silent", "2.0%")

@@ -13,9 +13,14 @@ from speechrl.errors import ConfigError, MissingExtraError, ModelError
 from speechrl.rewards.scorers import quality
 from speechrl.rewards.scorers.clips import at_16_khz, is_silent, transcribe_pieces
 from speechrl.rewards.scorers.moonshine import _read_pieces
-from speechrl.rewards.scorers.packages import cache_folder, join_parts, package_folder
+from speechrl.rewards.scorers.packages import Package, cache_folder, join_parts
 from speechrl.rewards.scorers.pitch import log_f0_std
-from speechrl.rewards.scorers.recogniser import FolderRecogniser, check_judges, load_recogniser_judge
+from speechrl.rewards.scorers.recogniser import (
+    FolderRecogniser,
+    check_judges,
+    check_recogniser,
+    load_recogniser_judge,
+)
 from speechrl.rewards.scorers.whisper import WhisperRecogniser
 from speechrl.types import Ending, Output
 
@@ -112,7 +117,7 @@ def test_cache_is_where_the_user_wants_it(monkeypatch: pytest.MonkeyPatch, tmp_p
 
 def test_a_missing_package_is_named_with_its_pip_line() -> None:
     with pytest.raises(MissingExtraError, match=r"quality needs .* pip install --no-deps no-such==1"):
-        package_folder("no_such_package", "quality", "--no-deps no-such==1")
+        Package("no_such_package", "quality", "--no-deps no-such==1").folder()
 
 
 def test_moonshine_pieces_of_any_length(tmp_path: Path) -> None:
@@ -152,6 +157,25 @@ def test_an_unknown_recogniser_is_told_with_a_suggestion(monkeypatch: pytest.Mon
     monkeypatch.setitem(sys.modules, "transformers", SimpleNamespace(pipeline=unreachable))
     with pytest.raises(ModelError, match=r"did you mean 'whisper-tiny\.en'"):
         load_recogniser_judge("whisper-tiny")
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("whisper-tiny", r"recogniser 'whisper-tiny': .*did you mean 'whisper-tiny\.en'"),
+        ("runs/mine/model", "neither a known name nor a folder"),
+        ("package:starter/tts", "speaks, and so cannot judge"),
+        ("package:starter/arr", "does not ship"),
+    ],
+)
+def test_a_recogniser_that_is_not_there_is_told_before_it_is_loaded(name: str, told: str) -> None:
+    with pytest.raises((ModelError, ConfigError), match=told):
+        check_recogniser(name)
+
+
+def test_a_folder_or_what_a_hub_may_have_is_taken_for_a_recogniser(tmp_path: Path) -> None:
+    for name in ("package:starter/asr", str(tmp_path), "openai/whisper-large-v3"):
+        check_recogniser(name)
 
 
 class SpelledOut:

@@ -3,13 +3,14 @@
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
 from speechrl.config.schema import RewardConfig, RewardsConfig
-from speechrl.errors import ConfigError
+from speechrl.errors import ConfigError, ModelError
 from speechrl.models.tts.token2text import Token2Text, Token2TextConfig
 from speechrl.rewards.base import RewardMixer
 from speechrl.rewards.scorers.clips import Clip
@@ -69,10 +70,13 @@ def test_only_a_whisper_knows_how_likely_a_text_is(monkeypatch: pytest.MonkeyPat
 
 def test_similarity_needs_a_reference_voice(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(f"{SCORERS}.speaker.SpeakerScorer", Parrot)
-    unknown = Prompt("q", "tts", "hi")
-    verdicts = VoiceSimilarity().judge([sound(0.2), sound(0.3), sound(0.4)], [PROMPT, unknown, PROMPT])
-    assert [verdict.value for verdict in verdicts] == pytest.approx([0.2, math.nan, 0.4], nan_ok=True)
+    unknown, mute = Prompt("q", "tts", "hi"), Prompt("r", "tts", "hi", audio=np.zeros(99, np.float32))
+    spoken = [sound(value) for value in (0.2, 0.3, 0.35, 0.4)]
+    verdicts = VoiceSimilarity().judge(spoken, [PROMPT, unknown, mute, PROMPT])
+    values = [0.2, math.nan, math.nan, 0.4]
+    assert [verdict.value for verdict in verdicts] == pytest.approx(values, nan_ok=True)
     assert "no reference voice" in verdicts[1].problem
+    assert "silent reference voice" in verdicts[2].problem
 
 
 def test_quality_and_pitch_log_what_they_measured(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,6 +113,28 @@ def test_tokens_are_read_without_sound(token2text: str) -> None:
     assert long.terms["token_nll"] == pytest.approx(math.exp(-nll / len(PROMPT.text) / 3))
     # Three tokens are six frames, too few for eleven characters: impossible, and no failure.
     assert short.terms["token_nll"] == 0.0
+
+
+@pytest.mark.parametrize("name", ["token_accuracy", "token_nll"])
+def test_what_reads_tokens_says_how_much_it_misreads(token2text: str, name: str) -> None:
+    output = Output("", Ending.STOP, 30, tuple(i % 10 for i in range(30)))
+    term = RewardConfig(name=name, options={"model": token2text})
+    with RewardMixer(RewardsConfig(terms=[term])) as mixer:
+        ((score,),) = mixer.score([[output]], [PROMPT])
+        (read,) = mixer.token2texts[name].transcribe([output.token_ids])
+    assert score.metrics["letters"] == len("hellothere")
+    assert score.metrics["token_cer"] == score.metrics["letter_errors"] / score.metrics["letters"]
+    assert score.metrics["token_cer"] == 1 - spoken_accuracy(PROMPT.text, read, unit="letter", floor=None)
+
+
+def test_a_token2text_of_other_codes_is_named_with_its_term_and_folder(token2text: str) -> None:
+    reader = RewardConfig(name="token_nll", options={"model": token2text})
+    terms = [RewardConfig(name="duration"), reader]
+    other = SimpleNamespace(codes=10, codebook="xyz")
+    with RewardMixer(RewardsConfig(terms=terms)) as mixer:
+        mixer.check(SimpleNamespace(codes=10, codebook="abc"))  # type: ignore[arg-type]
+        with pytest.raises(ModelError, match=rf"of the reward 'token_nll', {token2text}: .*'abc'.*'xyz'"):
+            mixer.check(other)  # type: ignore[arg-type]
 
 
 def test_a_token_of_another_vocabulary_fails_alone(token2text: str) -> None:

@@ -24,8 +24,9 @@ def outputs(*lengths: int) -> list[Output]:
 def make() -> Iterator:
     made: list[WorkerReward] = []
 
-    def maker(timeout_s: float = 30.0, **options: object) -> WorkerReward:
-        made.append(WorkerReward(f"{FILE}:LengthJudge", options, timeout_s, form="batch"))
+    def maker(timeout_s: float = 30.0, too_slow: str = "timeout_s", **options: object) -> WorkerReward:
+        target = f"{FILE}:LengthJudge"
+        made.append(WorkerReward(target, options, timeout_s, form="batch", too_slow=too_slow))
         return made[-1]
 
     yield maker
@@ -86,6 +87,11 @@ def test_a_judge_that_hangs_or_dies_gives_no_value_and_is_replaced(make, bad: st
     assert [verdict.problem for verdict in verdicts] == [problem] * 2
     assert all(math.isnan(verdict.value) for verdict in verdicts)
     assert [verdict.value for verdict in score(reward, 4)] == [4.0]
+
+
+def test_what_to_do_about_one_that_is_too_slow_is_said_by_who_asks(make) -> None:
+    (verdict,) = score(make(bad="hang", timeout_s=0.5, too_slow="raise evaluation.timeout_s"), 13)
+    assert verdict.problem == "was still at output 1 of 1 after 0.5 s (raise evaluation.timeout_s)"
 
 
 def test_two_workers_work_side_by_side(make) -> None:

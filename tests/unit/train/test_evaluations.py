@@ -9,12 +9,13 @@ import torch
 from speaking_toys import PerfectJudge, ToySynthesiser, ears, sentence, toy_ears, words_of
 
 from speechrl.config.schema import RunConfig
-from speechrl.errors import ConfigError, RewardError
+from speechrl.errors import ConfigError, ModelError, RewardError
 from speechrl.evaluate import tts
 from speechrl.models.encode_once import EncodeOnce
 from speechrl.report.held_out import evaluation_audio_name
 from speechrl.report.writers import read_rows
 from speechrl.train import evaluations as evaluations_module
+from speechrl.train import preflight
 from speechrl.train.evaluations import Evaluations
 from speechrl.train.events import SilentListener
 
@@ -104,18 +105,37 @@ def test_between_steps_there_are_numbers_for_curves_only_when_it_is_time(make):
     assert evaluations.between(1, stage) == {}
     assert evaluations.between(6, stage) == {}  # the evaluation after training comes at once
     numbers = evaluations.between(2, stage)
-    names = {"judge_wer", "judge_cer", "similarity", "tokens_per_char", "no_stop_rate", "speaking_rate"}
+    names = {
+        "judge_wer",
+        "judge_cer",
+        "similarity",
+        "tokens_per_char",
+        "no_stop_rate",
+        "silent_rate",
+        "speaking_rate",
+    }
     assert names == {name.removeprefix("evaluation/test/") for name in numbers}
     assert all(isinstance(value, float) for value in numbers.values())
 
 
-def test_a_judge_that_also_rewards_is_refused_before_anything_is_spoken(make):
-    wanted = config(judges=["whisper-base", "moonshine-tiny"])
+def test_a_judge_that_also_rewards_is_refused_before_anything_is_loaded(monkeypatch):
+    asked = []
+    monkeypatch.setattr(preflight, "check_ears", lambda *listening: asked.append(listening))
+    wanted = config(judges=["whisper-base", "moonshine-tiny"], sets={"test": "none"})
     reward = {"name": "recogniser", "options": {"recogniser": "moonshine-tiny"}}
     rewards = wanted.rewards.model_validate({"terms": [{"name": "duration"}, reward]})
     with pytest.raises(ConfigError, match=r"evaluation\.judges: moonshine-tiny is also the recogniser"):
-        make(wanted.model_copy(update={"rewards": rewards}))
-    make(wanted)
+        preflight.refuse_unfit_judges(wanted.model_copy(update={"rewards": rewards}))
+    assert not asked
+    preflight.refuse_unfit_judges(wanted)
+    assert asked == [(["whisper-base", "moonshine-tiny"], ["similarity", "quality", "log_f0_std"], "fast")]
+    preflight.refuse_unfit_judges(config(sets={}))
+    assert len(asked) == 1
+
+
+def test_a_vocoder_that_the_model_cannot_speak_through_is_refused_at_once(make):
+    with pytest.raises(ModelError, match=r"has no `speak`: set evaluation\.vocoder to fast"):
+        make(config(vocoder="hifigan", before=False))
 
 
 def test_without_an_evaluation_before_there_is_no_comparison(make, tmp_path):

@@ -9,9 +9,12 @@ STEADY = {
     "length_cut_share": 0.02,
     "token_cer": 0.2,
     "reward/quality": 0.7,
+    "cer": 0.25,
     "distillmos": 3.5,
+    "dnsmos": 3.0,
     "reward/similarity": 0.8,
     "evaluation/test/no_stop_rate": 0.03,
+    "evaluation/test/silent_rate": 0.01,
     "evaluation/test/log_f0_std": 0.2,
     "evaluation/test/speaking_rate": 15.0,
     "evaluation/test/quality": 4.0,
@@ -34,8 +37,10 @@ def trained() -> SpeechGuards:
         ("tokens_per_char", 1.25, 1.1, "rushes"),
         ("length_cut_share", 0.11, 0.13, "do not stop"),
         ("distillmos", 3.25, 3.15, "sounds worse"),
+        ("dnsmos", 2.75, 2.65, "DNSMOS is 2.65"),
         ("reward/similarity", 0.76, 0.74, "reference voice"),
         ("evaluation/test/no_stop_rate", 0.12, 0.14, "do not stop"),
+        ("evaluation/test/silent_rate", 0.029, 0.031, "3.1% of the sentences are silent"),
         ("evaluation/test/log_f0_std", 0.15, 0.13, "flat"),
         ("evaluation/test/log_f0_std", 0.29, 0.31, "wavers"),
         ("evaluation/test/speaking_rate", 19.0, 20.0, "a second"),
@@ -58,8 +63,43 @@ def test_a_reward_that_falls_while_the_judge_hears_more_errors_is_hacking():
     assert guards.alarms(both_better) == {}
     parted = STEADY | {"token_cer": 0.05, "evaluation/test/judge_cer": 0.15}
     (found,) = guards.alarms(parted).items()
-    assert found[0] == "evaluation/test/gap"
+    assert found[0] == "evaluation/test/token_gap"
     assert "mishears" in found[1]
+
+
+@pytest.mark.parametrize(
+    ("fooled", "named"), [("token_cer", "Token2Text mishears"), ("cer", "that recogniser mishears")]
+)
+def test_each_ear_is_held_against_the_judge_by_itself(fooled, named):
+    both = STEADY | {"token_cer": 0.2, "cer": 0.2}
+    guards = SpeechGuards()
+    for _ in range(BASELINE_STEPS + 1):
+        guards.alarms(both)
+    parted = both | {fooled: 0.02, "evaluation/test/judge_cer": 0.14}
+    (told,) = guards.alarms(parted).values()
+    assert named in told
+
+
+@pytest.mark.parametrize(
+    ("name", "option"),
+    [
+        ("length_cut_share", "rollout.max_new_tokens"),
+        ("evaluation/test/no_stop_rate", "evaluation.max_new_tokens"),
+    ],
+)
+def test_too_many_that_never_stop_are_told_from_the_first_step(name, option):
+    guards = SpeechGuards()
+    guards.begin({"test": {"no_stop_rate": 0.9}})
+    for step in range(BASELINE_STEPS + 2):
+        (told,) = guards.alarms({name: 0.9}).values()
+        assert "more than a fifth" in told, step
+        assert option in told
+    assert guards.alarms({name: 0.19}) == {}
+
+
+def test_of_what_grew_beyond_both_limits_the_beginning_is_told():
+    (told,) = trained().alarms(STEADY | {"length_cut_share": 0.5}).values()
+    assert "50% of the rollouts do not stop by themselves, 2% at first" in told
 
 
 def test_the_evaluation_before_training_is_the_baseline_if_there_is_one():
@@ -79,7 +119,7 @@ def test_the_gap_begins_with_the_evaluation_before_training_and_ends_with_the_on
     restored.load_state_dict(opened.state_dict())
     # The judge hears 5 points more than the reward at first; 17 at the end, or 4.
     for guards in (opened, restored):
-        assert list(guards.alarms({"evaluation/test/judge_cer": 0.22})) == ["evaluation/test/gap"]
+        assert list(guards.alarms({"evaluation/test/judge_cer": 0.22})) == ["evaluation/test/token_gap"]
     assert steady.alarms({"evaluation/test/judge_cer": 0.22}) == {}
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import tempfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +15,8 @@ from safetensors.torch import save_file
 
 from speechrl.config.load import show
 from speechrl.config.token2text import RobustnessConfig, Token2TextRun
-from speechrl.errors import ConfigError, DataError, ModelError
+from speechrl.data.manifests import import_manifest
+from speechrl.errors import CheckpointError, ConfigError, DataError, ModelError
 from speechrl.models.tts.speech_tokenizer import SpeechTokenizer, SpeechTokenizerConfig
 from speechrl.models.tts.token2text import Token2Text, Token2TextConfig, ctc_nll, load_token2text
 from speechrl.models.tts.token2text_parts import HeadSpec, spell
@@ -29,6 +32,7 @@ from speechrl.train.token2text_data import (
     one_half,
     pairs_of_audio,
     read_pairs,
+    shared_texts,
 )
 from speechrl.train.token2text_losses import disturbed, losses, mix, replace_tokens, rms, smoothed_ctc
 
@@ -248,7 +252,7 @@ def run(tmp_path, **parts) -> Token2TextRun:
         "codebook": "abc",
     }
     tree = {
-        "output": str(tmp_path / "out"),
+        "output": tempfile.mkdtemp(dir=tmp_path),
         "data": data | parts.pop("data", {}),
         "model": {"vocabulary": 61, "width": 32, "layers": 2, "kernel": 3, "heads": ["speaker", "quality"]},
         "train": {
@@ -284,7 +288,7 @@ def test_learns_a_made_up_language_and_says_so_in_its_card(tmp_path) -> None:
     row = language(1, 2)[0]
     other = "moon moon red"
     assert model.nll([row["tokens"]], [row["text"]]) < model.nll([row["tokens"]], [other])
-    written = json.loads((tmp_path / "out" / "card.json").read_text())
+    written = json.loads(Path(config.output, "card.json").read_text())
     assert written["cer"] == card.cer
     assert written["heads"]["speaker"]["utterances"] == 40
     assert str(tmp_path) not in json.dumps(written)
@@ -323,6 +327,7 @@ def test_audio_is_tokenised_by_the_synthesiser_that_is_named(tmp_path, content_w
     )
     assert train_token2text(config, print).utterances == 1
     assert load_token2text(config.output).config.codebook == tokenizer.codebook
+    config = config.model_copy(update={"output": str(tmp_path / "not" / "there")})
     other = config.model_copy(update={"data": config.data.model_copy(update={"codebook": "abc"})})
     with pytest.raises(ConfigError, match=rf"is 'abc', the tokenizer of .* is '{tokenizer.codebook}'"):
         train_token2text(other)
@@ -332,6 +337,52 @@ def test_audio_is_tokenised_by_the_synthesiser_that_is_named(tmp_path, content_w
     small = config.model_copy(update={"model": config.model.model_copy(update={"vocabulary": 12})})
     with pytest.raises(ModelError, match=r"has 875 codes; set model.vocabulary=875"):
         train_token2text(small)
+
+
+def test_labels_of_a_manifest_of_audio_reach_the_heads(tmp_path) -> None:
+    torch.manual_seed(0)
+    tokenizer = SpeechTokenizer(SpeechTokenizerConfig(0, width=8, frame_width=8))
+    sf.write(tmp_path / "a.wav", 0.1 * np.random.default_rng(0).standard_normal(8000), 16_000)
+
+    def pairs(**labels):
+        row = {"audio": "a.wav", "text": "hello", **labels}
+        return list(pairs_of_audio(tokenizer, Path(write(tmp_path / "audio.jsonl", [row]))))
+
+    (known,), (unknown,) = pairs(voice="ann", quality=4), pairs()
+    assert (known.voice, known.quality) == ("ann", 4)
+    assert (unknown.voice, unknown.quality) == (None, None)
+    for labels, told in (
+        ({"voice": 3}, r"audio\.jsonl, audio-000001, voice: not text"),
+        ({"quality": "good"}, r"audio-000001, quality: 'good' is not a number"),
+    ):
+        with pytest.raises(DataError, match=told):
+            pairs(**labels)
+
+
+def test_a_cut_set_names_its_speaker_or_our_labels(tmp_path) -> None:
+    torch.manual_seed(0)
+    tokenizer = SpeechTokenizer(SpeechTokenizerConfig(0, width=8, frame_width=8))
+    sf.write(tmp_path / "a.wav", 0.1 * np.random.default_rng(0).standard_normal(8000), 16_000)
+    audio = write(
+        tmp_path / "audio.jsonl", [{"audio": "a.wav", "text": "hello", "voice": "ann", "quality": 2.5}]
+    )
+    import_manifest(audio, tmp_path / "cuts.jsonl")
+    (pair,) = pairs_of_audio(tokenizer, tmp_path / "cuts.jsonl")
+    assert (pair.voice, pair.quality) == ("ann", 2.5)
+    cut = json.loads((tmp_path / "cuts.jsonl").read_text())
+    cut["supervisions"][0] |= {"speaker": "bob", "custom": {"keywords": []}}
+    (pair,) = pairs_of_audio(tokenizer, Path(write(tmp_path / "cuts.jsonl", [cut])))
+    assert (pair.voice, pair.quality) == ("bob", None)
+
+
+def test_held_out_texts_that_were_trained_on_are_told(tmp_path) -> None:
+    pairs = [Pair((1, 2, 3), "Red cat!"), Pair((1, 2), None), Pair((1, 2), "")]
+    held_out = [Pair((4,), "red  cat"), Pair((4,), "red cats"), Pair((4,), None), Pair((4,), "")]
+    assert shared_texts(pairs, held_out) == 1
+    config = run(tmp_path, train={"steps": 1, "tokens_per_batch": 300, "precision": "fp32"})
+    told: list[str] = []
+    train_token2text(config, told.append)
+    assert told[1].startswith("Note: 20 of 40 held-out pairs say what training pairs say")
 
 
 def test_the_verb_stands_beside_train(tmp_path, speechrl) -> None:
@@ -357,8 +408,9 @@ def test_whose_codes_they_are_must_be_known(tmp_path) -> None:
 def test_codes_begin_alike_by_the_digits_of_the_quantiser(tmp_path) -> None:
     short = {"steps": 1, "learning_rate": 1e-9, "weight_decay": 0.0, "precision": "fp32"}
     wide = {"vocabulary": 64, "width": 512, "layers": 1, "kernel": 3}
-    train_token2text(run(tmp_path, data={"levels": [8, 8]}, model=wide, train=short), lambda _: None)
-    weight_VD = load_token2text(str(tmp_path / "out")).embedding.weight.float()
+    config = run(tmp_path, data={"levels": [8, 8]}, model=wide, train=short)
+    train_token2text(config, lambda _: None)
+    weight_VD = load_token2text(config.output).embedding.weight.float()
     alike_VV = torch.corrcoef(weight_VD)
     assert alike_VV[0, 1:8].mean().item() == pytest.approx(0.42, abs=0.05)  # the second digit is the same
     assert alike_VV[0, 9:16].mean().item() == pytest.approx(0.0, abs=0.05)  # none is
@@ -410,3 +462,45 @@ def test_a_head_that_cannot_be_measured_is_told_before_the_training(tmp_path) ->
             told.append,
         )
     assert not told
+
+
+@pytest.mark.parametrize(
+    ("output", "told"),
+    [
+        ("model", r"model is not empty; choose another folder, or remove it"),
+        ("file", r"file is a file, where a folder is to be"),
+        ("file/model", r"file is a file, where a folder is to be"),
+        ("locked/model", r"nothing can be written to .*locked; "),
+        ("locked", r"nothing can be written to .*; "),
+    ],
+)
+def test_an_output_that_cannot_be_written_is_refused_before_anything_is_read(
+    tmp_path, monkeypatch, output, told
+) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "speechrl.json").write_text("{}")
+    (tmp_path / "file").write_text("")
+    (tmp_path / "locked").mkdir()
+    locked = tmp_path if output == "locked" else tmp_path / "locked"
+    # The tests may run as root, whom no permission stops.
+    monkeypatch.setattr("os.access", lambda path, mode: Path(path) != locked)
+    config = run(tmp_path, data={"train": "none.jsonl"}, output=str(tmp_path / output))
+    with pytest.raises(ConfigError, match=told):
+        train_token2text(config)
+    assert (tmp_path / "model" / "speechrl.json").read_text() == "{}"
+
+
+def test_a_recipe_may_take_the_place_of_what_is_there(tmp_path) -> None:
+    short = {"steps": 1, "tokens_per_batch": 300, "precision": "fp32"}
+    config = run(tmp_path, train=short)
+    for _ in range(2):
+        train_token2text(config, lambda _: None, replace=True)
+    with pytest.raises(ConfigError, match="is not empty"):
+        train_token2text(config, lambda _: None)
+
+
+def test_a_token2text_that_cannot_be_written_names_no_option_that_its_verb_lacks(tmp_path, model) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(CheckpointError, match=r"cannot be written .* what was trained is lost") as caught:
+        model.save(tmp_path / "file" / "model")
+    assert "--resume" not in str(caught.value)

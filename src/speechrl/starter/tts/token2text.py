@@ -167,7 +167,7 @@ def train_variant(
         f"data.codebook='{tokenizer.codebook}'", f"data.levels={list(tokenizer.config.levels)}",
     ]  # fmt: skip
     config = load_as(Token2TextRun, CONFIG, [*overrides, *VARIANTS[name], *more])
-    return train_token2text(config, lambda line: print(f"{name}: {line}", flush=True))
+    return train_token2text(config, lambda line: print(f"{name}: {line}", flush=True), replace=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
