@@ -131,7 +131,7 @@ def test_select_refuses_bad_rules_and_bad_manifests_before_it_decodes(
 def test_select_takes_the_rules_that_fit_the_model(speechrl, tmp_path, model, reward, monkeypatch) -> None:
     taken = []
 
-    def watched(rules, *_):
+    def watched(rules, *_, **options):
         taken.append(rules)
         raise DataError("enough is seen")
 
