@@ -8,8 +8,8 @@ disturbances) and through one that was trained without (`--plain`; `python -m sp
 token2text_plain` makes it; left out if not given); and GRPO on the accuracy that Token2Text reads in the tokens and on
 that which a recogniser hears in the sound. Listening is described in `tts_listening.py`; the recogniser of the reward
 is none of its judges. `opinion_cer` is what the run's own reward model makes of the test sentences: where it falls and
-the judges do not follow, the policy has found a weak spot. `seconds` are medians over the steps of further, short runs
-of GRPO with either reward, in turns and with nothing beside them.
+the judges do not follow, the policy has found a weak spot. `kl` is that of the last step, by training seed. `seconds`
+are medians over the steps of further, short runs of GRPO with either reward, in turns and with nothing beside them.
 """
 
 from __future__ import annotations
@@ -85,6 +85,12 @@ def seconds_a_step(folders: list[Path]) -> dict[str, float]:
     return found | {"step": float(np.median([sum(row.values()) for row in stages]))}
 
 
+def last_kl(folder: Path) -> float:
+    """Nats a token between policy and reference in the last step."""
+    *_, last = read_rows(folder / "metrics.jsonl")
+    return round(float(last["kl"]), 4)
+
+
 def time_rewards(systems: dict[str, System], chosen: argparse.Namespace) -> dict[str, dict[str, float]]:
     """Seconds of a step with each reward of GRPO: short runs in turns, with nothing beside them."""
     names = [name for name in systems if name.startswith("GRPO")]
@@ -151,6 +157,7 @@ def main() -> None:
                 own = TokenJudge(systems[name].reward_model)
                 row["opinion_cer"] = _rate([own(run[part].rows) for run in runs])
                 row["opinion_cer_of_base"] = _rate([own(heard["base"][0][part].rows)])
+                row["kl"] = [last_kl(folders[name, seed]) for seed in chosen.seeds]
             if name in timed:
                 row["seconds"] = timed[name]
             rows.append(row)
