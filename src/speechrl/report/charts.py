@@ -114,7 +114,10 @@ def line_chart(rows: Sequence[Mapping[str, Any]], panel: Panel, frame: Frame | N
             Tick(_place(tick, steps[0], steps[-1], frame.left, frame.width - frame.right), f"{tick:g}")
             for tick in x_ticks
         ),
-        y_ticks=tuple(Tick(y(tick), readable(tick, panel.percent, axis=True)) for tick in y_ticks),
+        y_ticks=tuple(
+            Tick(y(tick), label)
+            for tick, label in zip(y_ticks, tick_labels(y_ticks, panel.percent), strict=True)
+        ),
         steps=tuple(steps),
         xs=tuple(round(x, 1) for x in xs),
     )
@@ -212,13 +215,22 @@ def nice_ticks(low: float, high: float, count: int, *, whole: bool = False) -> l
     return [round(index * step, 10) for index in range(first, last + 1)] or [low]
 
 
-def readable(value: float, percent: bool = False, *, axis: bool = False) -> str:
-    """A number for people: at most three digits that count, percent where asked for."""
+def readable(value: float, percent: bool = False, *, axis: bool = False, digits: int = 3) -> str:
+    """A number for people: at most so many digits that count, percent where asked for."""
     if percent:
-        return f"{value:.4g}%" if axis and value == 0 else f"{100 * value:.3g}%"
+        return f"{value:.4g}%" if axis and value == 0 else f"{100 * value:.{digits}g}%"
     if abs(value) >= 999.5:
         return f"{value:.0f}"
-    return f"{value:.3g}".replace("e-0", "e-")
+    return f"{value:.{digits}g}".replace("e-0", "e-")
+
+
+def tick_labels(ticks: Sequence[float], percent: bool = False) -> list[str]:
+    """The ticks of an axis as `readable` writes them, with as many digits as it takes to tell them apart."""
+    for digits in range(3, 9):
+        labels = [readable(tick, percent, axis=True, digits=digits) for tick in ticks]
+        if len(set(labels)) == len(labels):
+            break
+    return labels
 
 
 def _range(values: Sequence[float]) -> tuple[float, float]:

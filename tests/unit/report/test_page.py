@@ -185,6 +185,15 @@ def test_a_run_without_an_evaluation_before_is_not_compared():
     assert verdicts({}) == []
 
 
+def test_ticks_of_a_narrow_range_are_told_apart() -> None:
+    ticks = charts.nice_ticks(0.87148, 0.87152, 4)
+    labels = charts.tick_labels(ticks)
+    assert len(set(labels)) == len(ticks)
+    assert [float(label) for label in labels] == pytest.approx(ticks, abs=1e-7)
+    assert charts.tick_labels([0.0, 0.25, 0.5]) == ["0", "0.25", "0.5"]
+    assert charts.tick_labels([0.0, 0.05], percent=True) == ["0%", "5%"]
+
+
 def test_ticks_are_round_and_cover_the_range():
     assert charts.nice_ticks(0.0, 1.0, 4) == [0.0, 0.25, 0.5, 0.75, 1.0]
     assert charts.nice_ticks(1, 60, 5, whole=True) == [20, 40, 60]
