@@ -234,9 +234,12 @@ def tick_labels(ticks: Sequence[float], percent: bool = False) -> list[str]:
 
 
 def _range(values: Sequence[float]) -> tuple[float, float]:
+    """What the axis shows: at least a tenth of the value, so that what hardly changes is drawn flat."""
     low, high = min(values), max(values)
-    if low == high:
-        return low - (abs(low) or 1.0) * 0.1, high + (abs(high) or 1.0) * 0.1
+    middle = (low + high) / 2
+    least = 0.1 * (abs(middle) or 1.0)
+    if high - low < least:
+        return middle - least / 2, middle + least / 2
     return (0.0 if 0 < low < 0.4 * high else low), high
 
 

@@ -185,6 +185,14 @@ def test_a_run_without_an_evaluation_before_is_not_compared():
     assert verdicts({}) == []
 
 
+def test_what_hardly_changes_is_drawn_flat() -> None:
+    low, high = charts._range([0.87148, 0.87152])
+    assert high - low == pytest.approx(0.08715, rel=1e-3)
+    assert (low + high) / 2 == pytest.approx(0.8715)
+    assert charts._range([0.0, 0.0]) == (-0.05, 0.05)
+    assert charts._range([0.2, 0.9]) == (0.0, 0.9)
+
+
 def test_ticks_of_a_narrow_range_are_told_apart() -> None:
     ticks = charts.nice_ticks(0.87148, 0.87152, 4)
     labels = charts.tick_labels(ticks)
