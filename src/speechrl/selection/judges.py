@@ -76,8 +76,8 @@ def ask_judges(
 
 def _place(name: str, language: str, window: str) -> str:
     """A folder name for what a recogniser says with these settings; of a hub name, whatever its revision."""
-    folder = Path(name).expanduser() if name in PACKAGED else resolve_path(name)
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    folder = resolve_path(name)
+    files = [] if name in PACKAGED else sorted(path for path in folder.rglob("*") if path.is_file())
     stats = [(str(path.relative_to(folder)), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
     settings = hashlib.sha256(repr((name, window, weights_version(name), stats)).encode()).hexdigest()[:8]
     return re.sub(r"[^\w.+-]+", "_", f"{name}-{language}-{settings}")

@@ -98,11 +98,7 @@ def select(
     _refuse_own_subsets(manifests, folder)
     folder.mkdir(parents=True, exist_ok=True)
     model = load(model_path)
-    # Before hours of decoding: a reward that is misspelt, a row or a test set that cannot be read, a judge that
-    # is missing.
-    if model.task == "tts":
-        _refuse_judges(config)
-    check_rewards(config.rewards, model.task)
+    _refuse_unfit_rules(config, model)
     held_out = HeldOut(config.never, model.task, language)
     # Before anything is made of them: a test sentence that was joined to others is not told by id, sound or text.
     without = held_out_rows(manifests, held_out, language)
@@ -112,25 +108,8 @@ def select(
     if not pool:
         raise DataError(f"{', '.join(manifests)}: every row is in the held-out sets; look at `never`")
     refuse_unfit(unfit_cuts(model, (item.cut for item in pool), manifests), model_path)
-    if config.keywords.given:
-        read_list(Path(config.keywords.given).expanduser())
     see_that_judges_can_judge(pool, config.judges, folder, load_judge, must_agree=config.labels == "judges")
-    # What fails is counted over the pool: one odd utterance must not end it.
-    with RewardMixer(config.rewards.model_copy(update={"max_failed_share": 1.0})) as rewards:
-        rewards.check(model)
-        heard = probe(model, pool, config.probe, config.seed, folder, device, progress)
-        opinions = ask_judges(pool, config.judges, folder, progress, load_judge)
-        judges = config.judges
-        agreed = {
-            item.key: find_consensus(opinions[item.key], item.language, judges.agree, judges.quorum)
-            for item in pool
-        }
-        references = {
-            item.key: (find_reference(item, agreed[item.key], config), item.language) for item in pool
-        }
-        keywords = find_keywords(references, config.keywords, {item.key: item.keywords for item in pool})
-        with Speaker(model, device) if model.task == "tts" else nullcontext() as speaker:
-            utterances = describe(pool, heard, opinions, agreed, keywords, rewards, config, speaker, progress)
+    utterances = _measure(config, model, pool, folder, device, progress, load_judge)
     cuts = {item.key: item.cut for item in pool}
     dropped = find_dropped(utterances, config, lambda one: held_out.reason(one, cuts[one.key]))
     kept = [one for one in utterances if one.key not in dropped]
@@ -149,6 +128,43 @@ def select(
     write_card(folder, card, pictures)
     write_json(folder / "card.json", card)
     return Selection(utterances, dropped, subsets, card)
+
+
+def _refuse_unfit_rules(config: SelectionConfig, model: SpeechModel) -> None:
+    """What would end hours of decoding and can be told at once: judges of texts, a misspelt reward, a missing list."""
+    if model.task == "tts":
+        _refuse_judges(config)
+    check_rewards(config.rewards, model.task)
+    if config.keywords.given:
+        read_list(Path(config.keywords.given).expanduser())
+
+
+def _measure(
+    config: SelectionConfig,
+    model: SpeechModel,
+    pool: Sequence[Item],
+    folder: Path,
+    device: torch.device,
+    progress: Progress,
+    load_judge: Callable[..., Recogniser],
+) -> list[Utterance]:
+    """Decode, ask judges, find keywords, and score."""
+    # What fails is counted over the pool: one odd utterance must not end it.
+    with RewardMixer(config.rewards.model_copy(update={"max_failed_share": 1.0})) as rewards:
+        rewards.check(model)
+        heard = probe(model, pool, config.probe, config.seed, folder, device, progress)
+        opinions = ask_judges(pool, config.judges, folder, progress, load_judge)
+        judges = config.judges
+        agreed = {
+            item.key: find_consensus(opinions[item.key], item.language, judges.agree, judges.quorum)
+            for item in pool
+        }
+        references = {
+            item.key: (find_reference(item, agreed[item.key], config), item.language) for item in pool
+        }
+        keywords = find_keywords(references, config.keywords, {item.key: item.keywords for item in pool})
+        with Speaker(model, device) if model.task == "tts" else nullcontext() as speaker:
+            return describe(pool, heard, opinions, agreed, keywords, rewards, config, speaker, progress)
 
 
 def _refuse_judges(config: SelectionConfig) -> None:

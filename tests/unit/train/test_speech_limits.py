@@ -77,6 +77,8 @@ def test_held_out_sets_have_their_own_limit(manifest):
 
 
 def test_who_does_not_say_a_pace_is_not_asked(manifest):
+    with pytest.raises(DataError):
+        refuse(Paced(), manifest)
     refuse(ToySynthesiser(), manifest)
 
 
