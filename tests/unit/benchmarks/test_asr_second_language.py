@@ -21,7 +21,7 @@ import asr_study_table as table
 from asr_study_folder import folder_of
 from study_folders import choose_toy_data, finish_run
 
-STUDY = second.OtherLanguage("build/model", "build/asterisk_it", "test", 3, "D2 long")
+STUDY = second.OtherLanguage("build/model", "build/asterisk_it", "test", 3, ("D2 long",))
 PERFECT = Row("", "it", "a b", "a b", 0, 0, 0, 2, "stop", 3, False, False, False, False, 1, 0, 0)
 
 
@@ -59,13 +59,31 @@ def test_nobody_is_asked_who_does_not_know_the_language(tmp_path):
 
 
 def test_where_the_row_needs_a_listener_it_is_the_start_of_that_language(tmp_path):
-    study = replace(STUDY, row="mixed, R1+unsupported")
-    recipe = study.recipes[study.row]
+    study = replace(STUDY, row_names=("mixed, R1+unsupported",))
+    recipe = study.recipes[study.row_names[0]]
     command = study.training(recipe, 1, tmp_path, tmp_path / "run")
     config = load_as(RunConfig, asr_study.CONFIG, command[command.index(str(asr_study.CONFIG)) + 1 :])
     check_rewards(config.rewards, "asr")
     assert [term.options.get("model") for term in config.rewards.terms] == [None, "build/model"]
     assert "model" not in asr_study.UNSUPPORTED.get("options", {})
+
+
+def test_the_first_row_is_compared_with_the_others_and_gives_the_control_its_data(tmp_path):
+    study = replace(STUDY, row_names=("D2 long", "D0"))
+    assert {name: recipe.data for name, recipe in study.recipes.items()} == {
+        "D2 long": "long",
+        "D0": "random",
+        second.SFT: "long",
+    }
+    choose_toy_data(tmp_path)
+    for name in study.recipes:
+        finish_run(folder_of(tmp_path, name, 1), study.sets)
+    found = second.collect(study, tmp_path, [1])
+    assert [(pair["row"], pair["against"]) for pair in found["pairs"]] == [
+        ("D2 long", "D0"),
+        ("D2 long", second.SFT),
+    ]
+    assert set(found["data"]) == {"pool", "long", "random"}
 
 
 def test_the_table_holds_what_is_finished(tmp_path):
@@ -89,5 +107,5 @@ def test_the_table_holds_what_is_finished(tmp_path):
     (pair,) = found["pairs"]
     # One word of the four of the set is right in the row and wrong in its control.
     assert pair["columns"]["WER human"]["difference"] == pytest.approx(-1 / 4)
-    assert set(found["data"]) == {"long"}
+    assert set(found["data"]) == {"pool", "long"}
     assert second.SFT in table.page(found)
