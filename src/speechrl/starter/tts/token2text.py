@@ -100,8 +100,8 @@ def with_faults(codes: np.ndarray, vocabulary: int, generator: np.random.Generat
     return faulty
 
 
-def write_pairs(codes: Path, tokenizer: SpeechTokenizer, out: Path, seed: int) -> None:
-    """Write `train.jsonl`, `dev.jsonl` and the mean voices, with qualities of some utterances."""
+def write_pairs(codes: Path, tokenizer: SpeechTokenizer, out: Path, seed: int, share: float = 1.0) -> None:
+    """Write `train.jsonl`, `dev.jsonl` and the mean voices, with qualities of a `share` of LABELLED utterances."""
     out.mkdir(parents=True, exist_ok=True)
     generator, scorer = np.random.default_rng(seed), DistillMOS()
     splits: dict[str, list[Coded]] = defaultdict(list)
@@ -111,7 +111,7 @@ def write_pairs(codes: Path, tokenizer: SpeechTokenizer, out: Path, seed: int) -
     means: dict[str, float] = {}
     for split, count in LABELLED.items():
         began_s = time.monotonic()
-        order = generator.permutation(len(splits[split]))[:count]
+        order = generator.permutation(len(splits[split]))[: max(1, round(share * count))]
         rated = rate(tokenizer, [splits[split][index] for index in order], scorer, generator)
         if not means:  # those of the first split, train, hold for both
             means = _mean_by_voice(rated)
@@ -158,15 +158,24 @@ def _rows(every: Sequence[Coded], rated: Sequence[Rated], means: dict[str, float
 
 
 def train_variant(
-    name: str, pairs: Path, tokenizer: SpeechTokenizer, out: Path, more: Sequence[str] = ()
+    name: str,
+    pairs: Path,
+    tokenizer: SpeechTokenizer,
+    out: Path,
+    more: Sequence[str] = (),
+    share: float = 1.0,
 ) -> Card:
-    """Train one of VARIANTS into `out / name`."""
+    """Train one of VARIANTS into `out / name`, for a `share` of its steps."""
     overrides = [
         f"output={out / name}", f"data.train={pairs / 'train.jsonl'}", f"data.held_out={pairs / 'dev.jsonl'}",
         f"data.voices={pairs / 'voices.safetensors'}", "data.synthesiser=null",
         f"data.codebook='{tokenizer.codebook}'", f"data.levels={list(tokenizer.config.levels)}",
     ]  # fmt: skip
-    config = load_as(Token2TextRun, CONFIG, [*overrides, *VARIANTS[name], *more])
+    overrides += [*VARIANTS[name], *more]
+    config = load_as(Token2TextRun, CONFIG, overrides)
+    if share < 1:
+        steps = max(1, round(share * config.train.steps))
+        config = load_as(Token2TextRun, CONFIG, [*overrides, f"train.steps={steps}"])
     return train_token2text(config, lambda line: print(f"{name}: {line}", flush=True), replace=True)
 
 
@@ -185,15 +194,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--models", nargs="*", default=list(VARIANTS), choices=list(VARIANTS), help="which ones"
     )
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="further overrides")
+    parser.add_argument(
+        "--share", type=float, default=1.0, help="of the rated utterances and of the steps, for a trial"
+    )
     parser.add_argument("--seed", type=int, default=1, help="of faults and of the choice of rated utterances")
     chosen = parser.parse_args(arguments)
     torch.set_num_threads(1)
     tokenizer = load_speech_tokenizer(chosen.tokenizer)
     if not (chosen.pairs / "voices.safetensors").exists():  # which is written last
-        write_pairs(chosen.codes, tokenizer, chosen.pairs, chosen.seed)
+        write_pairs(chosen.codes, tokenizer, chosen.pairs, chosen.seed, chosen.share)
     for name in chosen.models:
         print(
-            train_variant(name, chosen.pairs, tokenizer, chosen.out, chosen.set).line(name),
+            train_variant(name, chosen.pairs, tokenizer, chosen.out, chosen.set, chosen.share).line(name),
             flush=True,
         )
 

@@ -50,6 +50,7 @@ CONTENT_WIDTH = 384
 QUIET_SLOPE = 0.2
 LEVELS = (8, 8, 8, 8)
 CROP_TOKENS = 48
+STEPS, DECODER_STEPS = 2200, 1200
 BATCH_CROPS = 16
 ADAMW_LEARNING_RATE, MUON_LEARNING_RATE = 3e-3, 0.08
 WARM_UP_STEPS = 50
@@ -313,8 +314,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--mels", type=Path, required=True, help="directory of speechrl.starter.tts.mels")
     parser.add_argument("--out", type=Path, required=True, help="folder of the tokenizer")
     parser.add_argument("--codes", type=Path, required=True, help="directory of the codes")
-    parser.add_argument("--steps", type=int, default=2200, help="steps of encoder and decoder together")
-    parser.add_argument("--decoder-steps", type=int, default=1200, help="steps of the decoder on final codes")
+    parser.add_argument("--steps", type=int, default=STEPS, help="steps of encoder and decoder together")
+    parser.add_argument(
+        "--decoder-steps", type=int, default=DECODER_STEPS, help="steps of the decoder on final codes"
+    )
     parser.add_argument("--seed", type=int, default=1, help="seed of everything")
     chosen = parser.parse_args(arguments)
     torch.set_num_threads(1)
