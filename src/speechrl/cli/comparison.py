@@ -113,7 +113,7 @@ def _spoken(first: Numbers, numbers: Numbers, paired: Numbers) -> list[Sequence[
         rows.append((title, before, after, _difference(moved, shape), _p(moved)))
     length = paired.get("length_ratio")
     if length and length["ratio"] is not None:
-        ratio = f"x {length['ratio']:.3f} [{length['low']:.3f}, {length['high']:.3f}]"
+        ratio = f"x {length['ratio']:.3f} {_span(length, '.3f')}"
         rows.append(("length in tokens", "", "", ratio, _p(length)))
     return rows
 
@@ -151,7 +151,13 @@ def _share(numbers: Numbers, key: str = "non_empty_rate") -> str:
 def _change(paired: Numbers | None) -> str:
     if not paired or paired.get("relative_change") is None:
         return "-"
-    return f"{paired['relative_change']:+.1%} [{paired['low']:+.1%}, {paired['high']:+.1%}]"
+    return f"{paired['relative_change']:+.1%} {_span(paired, '+.1%')}"
+
+
+def _span(found: Numbers, shape: str) -> str:
+    """An interval; one without an upper end goes on for ever."""
+    high = "infinite" if found["high"] is None else format(found["high"], shape)
+    return f"[{found['low']:{shape}}, {high}]"
 
 
 def _difference(moved: Numbers | None, shape: str) -> str:

@@ -65,11 +65,12 @@ def check_command(
     """Read every row and every sample, and say what would spoil a run; ends with 3 when a row is bad."""
     from speechrl.config.load import resolve_path
     from speechrl.data.checks import Limits, check_manifest
-    from speechrl.data.manifests import refuse_source
+    from speechrl.data.manifests import refuse_sources
 
-    refuse_source(manifest, good, bad)
+    source = resolve_path(str(manifest))
+    refuse_sources([source], [good, bad])
     limits = Limits(allow_empty_text, min_duration_s=min_duration, max_duration_s=max_duration)
-    report = check_manifest(resolve_path(str(manifest)), limits, language, _loaded(model) if model else None)
+    report = check_manifest(source, limits, language, _loaded(model) if model else None)
     if good is not None:
         report.write_good(good)
     if bad is not None:
@@ -248,11 +249,12 @@ def texts_command(
     """Choose texts by what makes them hard to speak: repetition, tongue twisters, digits ...; or ordinary ones."""
     from collections import Counter
 
-    from speechrl.data.manifests import refuse_source
+    from speechrl.config.load import resolve_path
+    from speechrl.data.manifests import refuse_sources
     from speechrl.data.texts import choose_texts, read_pool, write_texts
     from speechrl.text.hard import RULES
 
-    refuse_source(pool, out)
+    refuse_sources([resolve_path(name) for name in (pool, *(without or []), voices) if name], [out])
     kinds = kind or [name for name in RULES if name != "long"]
     held_out = [text for path in without or [] for text in read_pool(path)]
     texts = read_pool(pool)

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 FULL_SCALE = 0.999
 """Samples at or above this, and their neighbour, count as clipped."""
+LEAST_FULL_SCALE = 0.97
+"""A clip's own largest sample is full scale from here on: mu-law and A-law end at 0.980 and 0.984."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,11 +202,18 @@ def _check_samples(row: Row, audio_S: NDArray[np.float32], limits: Limits) -> Pr
 
 def clipped_share(audio_S: NDArray[np.float32]) -> float:
     """Share of samples in runs of two or more at full scale; a single peak of a normalised file is no clipping."""
-    loud_S = np.abs(audio_S) >= FULL_SCALE
+    if not len(audio_S):
+        return 0.0
+    loud_S = (audio_S >= _full_scale(audio_S.max())) | (-audio_S >= _full_scale(-audio_S.min()))
     beside_S = np.zeros_like(loud_S)
     beside_S[1:] |= loud_S[:-1]
     beside_S[:-1] |= loud_S[1:]
-    return float(np.mean(loud_S & beside_S)) if len(audio_S) else 0.0
+    return float(np.mean(loud_S & beside_S))
+
+
+def _full_scale(largest: float) -> float:
+    """What counts as full scale on one side of a clip; either side of an encoding may end lower than 1."""
+    return min(FULL_SCALE, float(largest)) if largest >= LEAST_FULL_SCALE else FULL_SCALE
 
 
 def _plain(row: Row) -> dict[str, Any]:

@@ -26,6 +26,9 @@ def unlike_files(cut: Cut) -> str | None:
 
 def _unlike_recording(cut: Cut) -> str | None:
     recording: Recording = cut.recording
+    channels = {cut.channel} if isinstance(cut.channel, int) else set(cut.channel)
+    if missing := sorted(channels - set(recording.channel_ids)):
+        return f"channel {missing[0]} is not in its recording, which has {sorted(recording.channel_ids)}"
     if not all(isinstance(value, int | float) and value >= 0 for value in (cut.start, cut.duration)):
         return f"start {cut.start!r} and duration {cut.duration!r} are not both numbers of seconds"
     tolerance_s = get_audio_duration_mismatch_tolerance()
@@ -58,9 +61,11 @@ def read_header(path: Path) -> tuple[int, int, int] | str:
     """Sample rate in Hz, samples and channels of an audio file, or the reason why it cannot be read."""
     try:
         status = path.stat()
+        if path.is_dir():
+            return f"{path} is a folder"
+        return _read_header(os.fspath(path), status.st_mtime_ns, status.st_size)
     except OSError as error:
         return f"{path} cannot be opened ({error.strerror})"
-    return _read_header(os.fspath(path), status.st_mtime_ns, status.st_size)
 
 
 @functools.lru_cache(maxsize=4096)

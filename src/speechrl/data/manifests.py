@@ -16,7 +16,7 @@ from speechrl.data.rows import Problem, Row, read_rows
 from speechrl.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from lhotse.cut import Cut
 
@@ -69,22 +69,28 @@ def import_manifest(source: str | Path, out: str | Path, language: str = "en") -
     out = Path(out)
     if not out.name.endswith((".jsonl", ".jsonl.gz")):
         raise DataError(f"{out}: a CutSet is written as .jsonl or .jsonl.gz; give a name that ends so")
-    refuse_source(source, out)
+    refuse_sources([source], [out])
     cuts = read_manifest(source, language)
     out.parent.mkdir(parents=True, exist_ok=True)
     cuts.to_file(out)
     return len(cuts)
 
 
-def refuse_source(source: str | Path, *outputs: Path | None) -> None:
-    """See that nothing is written over what is read.
+def refuse_sources(sources: Iterable[str | Path], outputs: Iterable[Path | None]) -> None:
+    """See that nothing is written over what is read, nor over another output.
 
     Raises:
-        DataError: An output is the source.
+        DataError: An output is a source, or two outputs are one file.
     """
+    read, written = {Path(source).resolve() for source in sources}, set[Path]()
     for out in outputs:
-        if out is not None and out.resolve() == Path(source).resolve():
+        if out is None:
+            continue
+        if out.resolve() in read:
             raise DataError(f"{out} is what is read: give another name to write to, so that nothing is lost")
+        if out.resolve() in written:
+            raise DataError(f"{out} is given twice to write to: give two names, so that nothing is lost")
+        written.add(out.resolve())
 
 
 def to_cut(row: Row) -> Cut | Problem:

@@ -44,7 +44,8 @@ class Paired:
     Attributes:
         relative_change: after / before - 1; negative is better. None where `before` made no error and `after` did.
         low: Lower end of its interval, or None likewise.
-        high: Upper end of its interval, or None likewise.
+        high: Upper end of its interval, or None likewise, and where it is beyond every number: more than a share
+            (1 - level) / 2 of the resamples have errors after and none before.
         p: Two-sided p-value of "no difference"; 1 for identical systems, never below 2 / (resamples + 1).
     """
 
@@ -135,10 +136,10 @@ def paired(
         changes.append(_change(first_B, second_B))
     p = _p_value(not_better, not_worse, resamples)
     change = float(_change(before_U.sum(keepdims=True), after_U.sum(keepdims=True))[0])
-    if np.isnan(change):
+    if np.isinf(change):
         return Paired(None, None, None, p)
-    low, high = np.nanquantile(np.concatenate(changes), [(1 - level) / 2, (1 + level) / 2])
-    return Paired(change, float(low), float(high), p)
+    ends = _quantiles(np.concatenate(changes), [(1 - level) / 2, (1 + level) / 2])
+    return Paired(change, *ends, p)
 
 
 def paired_difference(
@@ -244,6 +245,16 @@ def _ratio(errors: Floats, words: Floats) -> Floats:
 
 
 def _change(before: Floats, after: Floats) -> Floats:
-    """Give after / before - 1; 0 where both are 0, NaN where only `before` is."""
-    change = np.divide(after, before, out=np.full_like(before, np.nan), where=before > 0) - 1
+    """Give after / before - 1; 0 where both are 0, infinite where only `before` is."""
+    change = np.divide(after, before, out=np.full_like(before, np.inf), where=before > 0) - 1
     return np.where((before == 0) & (after == 0), 0.0, change)
+
+
+def _quantiles(values: Floats, levels: Sequence[float]) -> tuple[float | None, float | None]:
+    """A lower and an upper quantile of values of which some may be infinite; None for an end that is."""
+    if np.isinf(values).any():  # between a number and infinity there is nothing to interpolate
+        low = np.quantile(values, levels[0], method="lower")
+        high = np.quantile(values, levels[1], method="higher")
+    else:
+        low, high = np.quantile(values, levels)
+    return None if np.isinf(low) else float(low), None if np.isinf(high) else float(high)

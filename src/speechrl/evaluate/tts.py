@@ -135,7 +135,11 @@ def judge(ears: Ears, prompts: Sequence[Prompt], outputs: Sequence[Output], seed
         outputs: The sound, one per prompt.
         seed: Goes into the rows.
     """
-    audible = [index for index, output in enumerate(outputs) if duration_s(output) >= AUDIBLE_S]
+    audible = [
+        index
+        for index, output in enumerate(outputs)
+        if duration_s(output) >= AUDIBLE_S and sounding_s(output)
+    ]
     heard = ears.listen([outputs[index] for index in audible], [prompts[index] for index in audible])
     by_index: dict[int, dict[str, Verdict]] = {
         index: {name: verdicts[place] for name, verdicts in heard.items()}

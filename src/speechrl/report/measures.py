@@ -112,8 +112,10 @@ def p_value(p: float | None) -> str:
 
 
 def span(low: float | None, high: float | None, show: Callable[[float], str]) -> str:
-    """An interval, its ends written by `show`."""
-    return "–" if low is None or high is None else f"{show(low)} to {show(high)}"
+    """An interval, its ends written by `show`; one without an upper end goes on for ever."""
+    if low is None:
+        return "–"
+    return f"{show(low)} and more" if high is None else f"{show(low)} to {show(high)}"
 
 
 def _beside(

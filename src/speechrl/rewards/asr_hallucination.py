@@ -15,7 +15,14 @@ from speechrl.text.alignment import align_texts
 from speechrl.text.language import MIN_LETTERS, foreign_letters, match_language, units_of
 from speechrl.text.loops import PHRASE_TOKENS, find_loops, unsupported_loops
 from speechrl.text.made_up import made_up_words
-from speechrl.text.normalise import is_by_character, normalise, plain, tokens, tokens_per_word
+from speechrl.text.normalise import (
+    is_by_character,
+    normalise,
+    plain,
+    said_one_by_one,
+    tokens,
+    tokens_per_word,
+)
 
 Penalty = Literal["fixed", "span"]
 Insertions = Literal["excess", "alike"]
@@ -120,7 +127,7 @@ def _loop_share(reference: str, hypothesis: str, language: str) -> float:
     Loops are looked for word by word before numbers are joined and fillers dropped: the normal form of `um um
     um um` is empty, that of `four four four four` one number.
     """
-    spoken, truth = _word_forms(hypothesis, language), _word_forms(reference, language)
+    spoken, truth = said_one_by_one(hypothesis, language), said_one_by_one(reference, language)
     phrase = PHRASE_TOKENS * tokens_per_word(language)
     exact = normalise(hypothesis, language) == normalise(reference, language)
     extra = 0
@@ -131,16 +138,8 @@ def _loop_share(reference: str, hypothesis: str, language: str) -> float:
             continue
         extra += too_many
     supported = {*truth, *tokens(reference, language)}
-    if not is_by_character(language):
-        extra += sum(word not in supported and _stutters(word) for word in spoken)
+    extra += sum(word not in supported and _stutters(word) for word in spoken)
     return min(extra / len(spoken), 1.0)
-
-
-@lru_cache(maxsize=8192)
-def _word_forms(text: str, language: str) -> tuple[str, ...]:
-    if is_by_character(language):
-        return tuple(tokens(text, language))
-    return tuple(normalise(word, language) for word in plain(text).split())
 
 
 @lru_cache(maxsize=65_536)
@@ -171,8 +170,8 @@ def _strange_shares(reference: str, hypothesis: str, language: str) -> tuple[flo
     unsupported = [word for word in spoken if word not in known]
     if not unsupported:
         return 0.0, 0.0
-    foreign = [word for word in unsupported if foreign_letters(word, language)]
-    letters = sum(foreign_letters(word, language) for word in foreign)
+    foreign = [word for word in unsupported if foreign_letters(word, language, reference)]
+    letters = sum(foreign_letters(word, language, reference) for word in foreign)
     strange = " ".join(unsupported)
     translated = (
         match_language(strange, language) == "mismatch" and match_language(reference, language) != "mismatch"

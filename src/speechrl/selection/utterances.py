@@ -16,7 +16,7 @@ from speechrl.selection.verdicts import find_verdict, mutual_error_rate
 from speechrl.text.alignment import align_texts
 from speechrl.text.hard import hardness
 from speechrl.text.loops import PHRASE_TOKENS, find_loops, unsupported_loops
-from speechrl.text.normalise import is_by_character, plain, tokens, tokens_per_word
+from speechrl.text.normalise import plain, said_one_by_one, tokens, tokens_per_word
 from speechrl.types import Ending, Output, Prompt, Score, ScoreStatus
 
 if TYPE_CHECKING:
@@ -287,9 +287,8 @@ def _read_metrics(reference: str, text: str, language: str) -> dict[str, float]:
 
 
 def _repeats(text: str, language: str) -> bool:
-    """Whether words or phrases come again and again, also numbers, which the normal form writes as one."""
-    forms = [tokens(text, language)] + ([] if is_by_character(language) else [plain(text).split()])
-    return any(find_loops(form, PHRASE_TOKENS * tokens_per_word(language)) for form in forms)
+    """Whether words or phrases come again and again, also digits, which the normal form writes as one number."""
+    return bool(find_loops(said_one_by_one(text, language), PHRASE_TOKENS * tokens_per_word(language)))
 
 
 def _loops(reference: Sequence[str], text: Sequence[str]) -> bool:

@@ -7,6 +7,7 @@ Bulgarian here. Whoever punishes a mismatch leaves the unknown alone.
 
 from __future__ import annotations
 
+import unicodedata
 from functools import cache, lru_cache
 from typing import Literal
 
@@ -18,6 +19,8 @@ LanguageMatch = Literal["match", "mismatch", "unknown"]
 
 MIN_FUNCTION_WORDS = 3
 """Different function words of another language that it takes to speak of a mismatch."""
+MIN_HAN = 8
+"""Chinese characters, and nothing else, that are not taken for a name in Japanese or Korean."""
 MIN_LETTERS = 2
 """A single letter of another script may be a symbol, like a Greek one in a formula."""
 
@@ -84,7 +87,9 @@ FUNCTION_WORDS: dict[str, frozenset[str]] = {
 # Scripts without spaces give a unit a character, the others a unit a word, so that one brand name weighs one.
 _UNITS = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}]|\p{Hangul}+|\p{L}[\p{L}\p{M}]*")
 _KANA = regex.compile(r"[\p{Hiragana}\p{Katakana}]")
+_HAN = regex.compile(r"\p{Han}")
 _LATIN = regex.compile(r"\p{Latin}")
+_LETTER = regex.compile(r"\p{L}")
 
 
 @lru_cache(maxsize=8192)
@@ -92,8 +97,9 @@ def match_language(text: str, language: str) -> LanguageMatch:
     """Whether `text` is written in `language`.
 
     By script: `mismatch` when most units (words; characters of Chinese and Japanese) are in scripts that the
-    language does not use. One or two Latin words in a language of another script may be a name: `unknown`. In
-    Latin scripts by function words: `mismatch` from `MIN_FUNCTION_WORDS` different ones of another language
+    language does not use. One or two Latin words in a language of another script may be a name: `unknown`. Kana
+    are no Chinese, and `MIN_HAN` Chinese characters with nothing beside them no Japanese or Korean. In Latin
+    scripts by function words: `mismatch` from `MIN_FUNCTION_WORDS` different ones of another language
     on, if that is more than twice those of its own; `match` when its own are at least as many as any other's,
     and some. All else is `unknown`.
     """
@@ -106,6 +112,8 @@ def match_language(text: str, language: str) -> LanguageMatch:
         return "unknown" if len(units) <= 2 and all(_LATIN.match(unit) for unit in units) else "mismatch"
     if code in ("zh", "yue"):
         return "mismatch" if len(_KANA.findall(text)) >= 2 else "match"
+    if code in ("ja", "ko") and len(units) >= MIN_HAN and all(map(_HAN.match, units)):
+        return "mismatch"
     if "Latin" in SCRIPTS[code]:
         return _match_function_words(text, code)
     return "match" if sum(scripts == SCRIPTS[code] for scripts in SCRIPTS.values()) == 1 else "unknown"
@@ -116,13 +124,21 @@ def units_of(text: str) -> list[str]:
     return _UNITS.findall(text)  # type: ignore[no-any-return]
 
 
-def foreign_letters(text: str, language: str) -> int:
-    """Letters of `text` in a script that is neither the language's own nor Latin (names are Latin everywhere)."""
+def foreign_letters(text: str, language: str, reference: str = "") -> int:
+    """Letters of `text` in a script that neither the language nor `reference` uses, nor Latin, which names are in."""
     code = primary_language(language)
     if code not in SCRIPTS:
         return 0
-    letters = regex.findall(r"\p{L}", text)
-    return sum(not _script(code).match(letter) and not _LATIN.match(letter) for letter in letters)
+    known = {_alphabet(letter) for letter in _LETTER.findall(reference)}
+    return sum(
+        not _script(code).match(letter) and not _LATIN.match(letter) and _alphabet(letter) not in known
+        for letter in _LETTER.findall(text)
+    )
+
+
+def _alphabet(letter: str) -> str:
+    """The first word of a letter's name in Unicode, which is that of its script (`CYRILLIC`, `CJK`)."""
+    return unicodedata.name(letter, "").partition(" ")[0]
 
 
 def _match_function_words(text: str, code: str) -> LanguageMatch:

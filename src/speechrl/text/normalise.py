@@ -30,13 +30,25 @@ CHARACTERS_PER_WORD = 2
 _SHORT_CODES = {
     code: short
     for short, codes in {
-        "ar": "ara arabic", "cs": "ces cze czech", "da": "dan danish", "de": "deu ger german", "el": "ell gre greek",
-        "en": "eng english", "es": "spa spanish", "fa": "fas per persian", "fi": "fin finnish", "fr": "fra fre french",
-        "he": "heb hebrew", "hi": "hin hindi", "hu": "hun hungarian", "id": "ind indonesian", "it": "ita italian",
-        "ja": "jpn japanese", "km": "khm khmer", "ko": "kor korean", "lo": "lao", "my": "mya bur burmese",
-        "nl": "nld dut dutch", "no": "nor norwegian", "pl": "pol polish", "pt": "por portuguese",
-        "ro": "ron rum romanian", "ru": "rus russian", "sv": "swe swedish", "th": "tha thai", "tr": "tur turkish",
-        "uk": "ukr ukrainian", "vi": "vie vietnamese", "yue": "cantonese", "zh": "zho chi cmn chinese mandarin",
+        "af": "afr afrikaans", "am": "amh amharic", "ar": "ara arb arabic", "as": "asm assamese",
+        "az": "aze azerbaijani", "be": "bel belarusian", "bg": "bul bulgarian", "bn": "ben bengali",
+        "bo": "bod tib tibetan", "bs": "bos bosnian", "ca": "cat catalan", "cs": "ces cze czech", "cy": "cym wel welsh",
+        "da": "dan danish", "de": "deu ger german", "el": "ell gre greek", "en": "eng english", "es": "spa spanish",
+        "et": "est estonian", "eu": "eus baq basque", "fa": "fas per persian", "fi": "fin finnish",
+        "fr": "fra fre french", "ga": "gle irish", "gl": "glg galician", "gu": "guj gujarati", "he": "heb hebrew",
+        "hi": "hin hindi", "hr": "hrv croatian", "hu": "hun hungarian", "hy": "hye arm armenian",
+        "id": "ind indonesian", "is": "isl ice icelandic", "it": "ita italian", "ja": "jpn japanese",
+        "ka": "kat geo georgian", "kk": "kaz kazakh", "km": "khm khmer", "kn": "kan kannada", "ko": "kor korean",
+        "ky": "kir kyrgyz", "lo": "lao", "lt": "lit lithuanian", "lv": "lav latvian", "mk": "mkd mac macedonian",
+        "ml": "mal malayalam", "mn": "mon mongolian", "mr": "mar marathi", "ms": "msa may malay", "mt": "mlt maltese",
+        "my": "mya bur burmese", "nb": "nob", "ne": "nep nepali", "nl": "nld dut dutch", "nn": "nno",
+        "no": "nor norwegian", "pa": "pan punjabi", "pl": "pol polish", "ps": "pus pashto", "pt": "por portuguese",
+        "ro": "ron rum romanian", "ru": "rus russian", "si": "sin sinhala", "sk": "slk slo slovak",
+        "sl": "slv slovenian", "sq": "sqi alb albanian", "sr": "srp serbian", "sv": "swe swedish",
+        "sw": "swa swh swahili", "ta": "tam tamil", "te": "tel telugu", "tg": "tgk tajik", "th": "tha thai",
+        "tl": "tgl fil tagalog filipino", "tr": "tur turkish", "ug": "uig uyghur", "uk": "ukr ukrainian",
+        "ur": "urd urdu", "uz": "uzb uzbek", "vi": "vie vietnamese", "yi": "yid yiddish", "yue": "cantonese",
+        "zh": "zho chi cmn chinese mandarin",
     }.items()
     for code in codes.split()
 }  # fmt: skip
@@ -47,10 +59,16 @@ A code that is not here is kept: every language that is treated in a way of its 
 
 _LANGUAGE = regex.compile(r"[a-z]{2,3}(?:-[a-z0-9]+)*")
 _PUNCTUATION = regex.compile(r"[\p{P}\p{S}]+")
-# The two joiners change what a word is in Persian and in Indic scripts; other format characters are invisible.
-_INVISIBLE = regex.compile(r"[\p{Cf}--[\u200c\u200d]]+", regex.VERSION1)
+# The two joiners change what a word is in Persian and in Indic scripts; other format characters are invisible, and
+# tatweel only makes an Arabic word longer.
+_INVISIBLE = regex.compile(r"[\p{Cf}\u0640--[\u200c\u200d]]+", regex.VERSION1)
+_DIGIT = regex.compile(r"[\p{Nd}--[0-9]]", regex.VERSION1)
 _TURKISH_CAPITALS = str.maketrans("\u0130I", "i\u0131")
-_EASY_MARKS = str.maketrans(dict.fromkeys("\u2018\u2019\u02bc\uff07`", "'") | dict.fromkeys("[](){}<>", " "))
+_BETWEEN_THOUSANDS = regex.compile(r"(?<=\p{Nd})[.,'\u2019\u00a0\u202f](?=\p{Nd}{3}(?!\p{Nd}))")
+_PIECES = regex.compile(r"\p{Nd}+|[\p{Latin}\p{Cyrillic}\p{Greek}][\p{Latin}\p{Cyrillic}\p{Greek}\p{M}]*|\X")
+# All that is written for an apostrophe. Some are letters to Unicode, and an acute by itself becomes a space in NFKC.
+_APOSTROPHES = str.maketrans(dict.fromkeys("\u2018\u2019\u02bb\u02bc\u00b4\uff07`", "'"))
+_BRACKETS = str.maketrans(dict.fromkeys("[](){}<>", " "))
 
 
 def primary_language(language: str) -> str:
@@ -108,7 +126,8 @@ def normalise(text: str, language: str = "en") -> str:
     tag = _tag(language)
     primary = tag.partition("-")[0]
     # Their dotted and dotless i are two letters; Unicode's case folding knows only English.
-    fallback = plain(text.translate(_TURKISH_CAPITALS) if primary in ("tr", "az") else text)
+    turkish = primary in ("tr", "az")
+    fallback = plain(unicodedata.normalize("NFC", text).translate(_TURKISH_CAPITALS) if turkish else text)
     if not fallback:
         return ""
     if primary == "en":
@@ -121,12 +140,14 @@ def normalise(text: str, language: str = "en") -> str:
 
 
 def plain(text: str) -> str:
-    """Unicode form: NFKC, case folded, punctuation and symbols to spaces, single spaces.
+    """Unicode form: NFKC, case folded, digits of any script to 0-9, punctuation and symbols to spaces, single spaces.
 
     Unlike Whisper's basic normaliser it keeps combining marks (vowel signs), and what stands in brackets.
     """
-    folded = unicodedata.normalize("NFKC", _INVISIBLE.sub("", text)).casefold()
-    return " ".join(_PUNCTUATION.sub(" ", folded).split())
+    visible = _INVISIBLE.sub("", text).translate(_APOSTROPHES)
+    folded = unicodedata.normalize("NFKC", visible).casefold()
+    digits = _DIGIT.sub(lambda found: str(unicodedata.digit(found[0])), folded)
+    return " ".join(_PUNCTUATION.sub(" ", digits).split())
 
 
 def tokens(text: str, language: str = "en", unit: Unit = "auto") -> list[str]:
@@ -153,6 +174,23 @@ def _tokens(text: str, language: str, unit: Unit) -> tuple[str, ...]:
     return tuple((plain(text) if by_character else normal).split())
 
 
+@lru_cache(maxsize=8192)
+def said_one_by_one(text: str, language: str = "en") -> tuple[str, ...]:
+    """What loops are looked for in: words, each in its own normal form, so that `four four` stays two.
+
+    A number is one (`1,000,000,000` and `1000` are no loops of zeros), and so is a word of letters among the
+    characters of `BY_CHARACTER` languages.
+
+    Args:
+        text: Any text.
+        language: ISO 639-1 code.
+    """
+    words = plain(_BETWEEN_THOUSANDS.sub("", text)).split()
+    if not is_by_character(language):
+        return tuple(normalise(word, language) for word in words)
+    return tuple(piece for word in words for piece in _PIECES.findall(normalise(word, language)))
+
+
 @lru_cache(maxsize=1024)
 def _tag(language: str) -> str:
     primary, *others = language.strip().lower().replace("_", "-").split("-")
@@ -167,7 +205,8 @@ def _tag(language: str) -> str:
 def _english(text: str) -> str:
     """Whisper's form of an English text, or an empty string where it cannot read the text."""
     try:
-        return _english_normaliser()(_INVISIBLE.sub("", text).translate(_EASY_MARKS)).strip()
+        easy = _INVISIBLE.sub("", text).translate(_APOSTROPHES).translate(_BRACKETS)
+        return _english_normaliser()(easy).strip()
     except (AssertionError, ValueError):
         # It cannot read a number of thousands of digits, which a looping policy does write.
         return ""

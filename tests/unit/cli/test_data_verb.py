@@ -182,6 +182,11 @@ def test_texts_are_chosen_and_counted(speechrl, tmp_path) -> None:
     nothing = speechrl("data", "texts", pool, "--out", out, "--kind", "long")
     assert nothing.code == 3
     assert "no text is of the kinds long" in nothing.err
+    held_out = out.read_text()
+    over = speechrl("data", "texts", pool, "--without", out, "--out", out)
+    assert over.code == 3
+    assert "is what is read" in over.err
+    assert out.read_text() == held_out
 
 
 def test_check_and_texts_keep_what_a_model_can_take(speechrl, manifest, tmp_path, monkeypatch) -> None:

@@ -46,6 +46,7 @@ def folder(tmp_path):
         (tmp_path / f"truncated.{ending}").write_bytes(data[: len(data) // 2])
     (tmp_path / "text.wav").write_text("this is a transcript, not audio\n")
     (tmp_path / "empty.wav").touch()
+    (tmp_path / "folder").mkdir()
     return tmp_path
 
 
@@ -53,6 +54,7 @@ def folder(tmp_path):
     ("row", "field", "reason"),
     [
         ({"audio": "gone.wav"}, "audio", "cannot be opened"),
+        ({"audio": "folder"}, "audio", "is a folder"),
         ({"audio": "text.wav"}, "audio", "is a text file"),
         ({"audio": "empty.wav"}, "audio", "empty file"),
         ({"audio": "no_samples.wav"}, "audio", "no samples"),
@@ -125,6 +127,25 @@ def test_cut_sets_are_checked_and_written_as_cut_sets(folder):
     assert [problem.row for problem in report.bad] == [2]
     report.write_good(folder / "good.jsonl")
     assert [cut.supervisions[0].text for cut in read_manifest(folder / "good.jsonl")] == ["good"]
+
+
+def test_a_channel_that_is_not_there_is_a_bad_row(folder):
+    manifest = write_jsonl(folder / "m.jsonl", [{"audio": "good.wav", "text": str(n)} for n in (1, 2)])
+    import_manifest(manifest, folder / "c.jsonl")
+    rows = [json.loads(line) for line in (folder / "c.jsonl").read_text().splitlines()]
+    rows[1]["channel"] = 1
+    report = check_manifest(write_jsonl(folder / "c.jsonl", rows))
+    assert [(problem.row, "channel 1 is not in" in problem.reason) for problem in report.bad] == [(2, True)]
+
+
+@pytest.mark.parametrize("subtype", ["PCM_16", "ULAW", "ALAW", "PCM_U8", "FLOAT"])
+def test_clipping_is_found_at_the_full_scale_of_every_encoding(folder, subtype):
+    wave = np.sin(np.arange(8000) / 10)
+    sf.write(folder / "loud.wav", np.clip(3 * wave, -1, 1), 8000, subtype=subtype)
+    sf.write(folder / "peak.wav", 0.985 * wave, 8000, subtype="FLOAT")
+    loud, peak = (sf.read(folder / f"{name}.wav", dtype="float32")[0] for name in ("loud", "peak"))
+    assert clipped_share(loud) == pytest.approx(0.78, abs=0.03)
+    assert clipped_share(peak) < 0.01
 
 
 def test_clipping_needs_two_neighbours_at_full_scale():

@@ -7,7 +7,7 @@ import pytest
 import soundfile as sf
 from lhotse import CutSet
 
-from speechrl.data.manifests import import_manifest, read_manifest, refuse_source
+from speechrl.data.manifests import import_manifest, read_manifest, refuse_sources
 from speechrl.data.prompts import to_prompt
 from speechrl.data.rows import Problem, Row, read_rows
 from speechrl.errors import DataError
@@ -287,5 +287,7 @@ def test_a_broken_first_line_is_one_bad_row(folder):
 def test_nothing_is_written_over_what_is_read(folder):
     manifest = write_jsonl(folder / "m.jsonl", [{"audio": "wavs/a.wav", "text": "one"}])
     with pytest.raises(DataError, match="is what is read"):
-        refuse_source(manifest, None, folder / "wavs" / ".." / "m.jsonl")
-    refuse_source(manifest, folder / "good.jsonl")
+        refuse_sources(["other.jsonl", manifest], [None, folder / "wavs" / ".." / "m.jsonl"])
+    with pytest.raises(DataError, match="given twice"):
+        refuse_sources([manifest], [folder / "good.jsonl", folder / "wavs" / ".." / "good.jsonl"])
+    refuse_sources([manifest], [folder / "good.jsonl", None])

@@ -104,6 +104,18 @@ def test_from_no_errors_to_some_has_no_relative_change_but_a_p():
     assert got.p < 0.01
 
 
+def test_resamples_that_go_from_no_error_to_some_are_the_worst_and_not_left_out():
+    before, after = [3, 2] + [0] * 18, [2, 0, 2, 2] + [0] * 16
+    got = paired(before, after, [1] * 20)
+    assert got is not None
+    assert got.relative_change == pytest.approx(1 / 5)
+    assert got.low == pytest.approx(-0.8)
+    assert got.high is None
+    rare = paired([1] * 30 + [0], [1] * 30 + [1], [1] * 31)
+    assert rare is not None
+    assert rare.high is not None
+
+
 def test_lists_of_different_length_are_refused():
     with pytest.raises(ValueError, match="one length"):
         interval([1, 2], [1])

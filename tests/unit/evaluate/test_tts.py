@@ -1,5 +1,7 @@
 """Speaking and judging with tones for words: what is heard is known exactly."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -74,6 +76,15 @@ def test_no_sound_is_silence_and_not_a_failure():
     assert row.similarity is None
     assert row.speaking_rate is None
     assert row.silent
+    assert row.problems == {}
+
+
+def test_a_second_of_zeros_is_silence_too():
+    nothing = replace(spoken("red cat"), waveform=np.zeros(16_000, np.float32), sample_rate_hz=16_000)
+    (row,) = judge(toy_ears(), [sentence("a", "red cat")], [nothing], seed=1)
+    assert row.silent
+    assert (row.similarity, row.quality, row.log_f0_std) == (None, None, None)
+    assert row.judges["perfect"].deletions == 2
     assert row.problems == {}
 
 

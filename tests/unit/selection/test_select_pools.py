@@ -134,6 +134,8 @@ def test_a_shard_of_another_version_says_how_to_go_on(tmp_path: Path) -> None:
         ("four four four four", "en", True),
         ("please hold the line please hold the line", "en", True),
         ("bye bye", "en", False),
+        ("one billion is 1,000,000,000", "en", False),
+        ("1000", "zh", False),
         ("\u8c22\u8c22\u4f60\u6765\u8c22\u8c22\u4f60\u6765", "zh", False),
         ("\u8bf7\u4e0d\u8981\u6302\u65ad\u60a8\u7684\u7535\u8bdd" * 2, "zh", True),
     ],

@@ -24,6 +24,10 @@ from speechrl.text.language import LanguageMatch, foreign_letters, match_languag
         ("これはペンです", "zh", "mismatch"),
         ("これはペンです", "ja", "match"),
         ("東京都", "ja", "match"),
+        ("今天天气很好我们一起去公园散步吧", "ja", "mismatch"),
+        ("今天天气很好我们一起去公园散步吧", "ko", "mismatch"),
+        ("大韓民國", "ko", "match"),
+        ("大韓民國은 民主共和國이다", "ko", "match"),
         ("안녕하세요 반갑습니다", "ko", "match"),
         ("привет мир", "ru", "unknown"),
         ("hello out there", "ru", "mismatch"),
@@ -45,3 +49,8 @@ def test_language_table(text: str, language: str, expected: LanguageMatch) -> No
 )
 def test_foreign_letters(text: str, language: str, count: int) -> None:
     assert foreign_letters(text, language) == count
+
+
+@pytest.mark.parametrize(("reference", "count"), [("", 3), ("μ", 3), ("салом", 0), ("say салом", 0)])
+def test_a_script_of_the_reference_is_not_foreign(reference: str, count: int) -> None:
+    assert foreign_letters("hello мир", "en", reference) == count

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from speechrl.errors import DataError, MissingExtraError
 from speechrl.text import normalise as module
-from speechrl.text.normalise import normalise, plain, tokens
+from speechrl.text.language import SCRIPTS
+from speechrl.text.normalise import normalise, plain, primary_language, said_one_by_one, tokens
 
 
 @pytest.mark.parametrize(
@@ -35,6 +36,12 @@ from speechrl.text.normalise import normalise, plain, tokens
         ("Chinese", "你好，世界！", "你好世界"),
         ("deu", "STRASSE", "strasse"),
         ("tr", "\u0130stanbul ISPARTA", "istanbul \u0131sparta"),
+        ("tr", "I\u0307stanbul", "istanbul"),
+        ("aze", "I\u015eIQ", "\u0131\u015f\u0131q"),
+        ("uk", "п\u02bcять п'ять п\u2019ять", "п ять п ять п ять"),
+        ("it", "l\u00b4acqua", "l acqua"),
+        ("en", "don\u00b4t", "do not"),
+        ("ar", "كتـــاب ٣", "كتاب 3"),
         ("en", "", ""),
         ("en", " ... !? ", ""),
         ("en", "\u200bhi\ufeff", "hi"),
@@ -90,6 +97,41 @@ def test_english_numbers_never_raise() -> None:
 )
 def test_tokens(text: str, language: str, unit: module.Unit, expected: list[str]) -> None:
     assert tokens(text, language, unit) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "language", "expected"),
+    [
+        ("dial four four, 1,000,000,000!", "en", ("dial", "4", "4", "1000000000")),
+        ("um um 1.000.000", "it", ("um", "um", "1000000")),
+        ("555 555", "en", ("555", "555")),
+        ("这个要1000元", "zh", ("这", "个", "要", "1000", "元")),
+        ("no no www.a.com 天天", "zh", ("no", "no", "www", "a", "com", "天", "天")),
+        ("ที่ 1000", "th", ("ที่", "1000")),
+    ],
+)
+def test_what_loops_are_looked_for_in(text: str, language: str, expected: tuple[str, ...]) -> None:
+    assert said_one_by_one(text, language) == expected
+
+
+@pytest.mark.parametrize(
+    ("code", "short"),
+    [
+        ("tam", "ta"),
+        ("bul", "bg"),
+        ("urd", "ur"),
+        ("slo", "sk"),
+        ("Tamil", "ta"),
+        ("fil", "tl"),
+        ("nob", "nb"),
+    ],
+)
+def test_other_ways_to_write_a_language(code: str, short: str) -> None:
+    assert primary_language(code) == short
+
+
+def test_every_language_of_a_known_script_may_be_written_with_three_letters() -> None:
+    assert {primary_language(code) for code in module._SHORT_CODES} >= set(SCRIPTS)
 
 
 def test_tokens_are_the_callers_own() -> None:
