@@ -9,7 +9,7 @@ import torch
 from speechrl.algorithms.base import Loss, OnePart
 from speechrl.algorithms.credit import group_credit
 from speechrl.algorithms.terms import reference_kl, token_metrics
-from speechrl.rl.mwer import expected_error
+from speechrl.rl.mwer import expected_error, token_shares
 from speechrl.rl.reduce import weighted_sum
 
 if TYPE_CHECKING:
@@ -25,7 +25,9 @@ class MWER(OnePart):
 
     With the accuracy reward the error is WER - 1, hence the WER's gradient. Always a mean over groups (utterances).
     The paper steadies training with 0.01 of cross-entropy; here the KL to the reference does, in the configured
-    strength. The behaviour's probabilities and the clip play no part: the expectation is exact over the list.
+    strength, its mean per token taken over the same list as the error's: each hypothesis counts as its probability
+    there, not as often as it was drawn. The behaviour's probabilities and the clip play no part: the expectation is
+    exact over the list.
     """
 
     def __init__(self, config: AlgorithmConfig) -> None:
@@ -48,12 +50,13 @@ class MWER(OnePart):
         keep_N = batch.weight_N > 0
         sequence_logprobs_N = batch.logprobs_NL.masked_fill(batch.mask_NL == 0, 0.0).sum(dim=1)
         loss_N, posterior_N = expected_error(sequence_logprobs_N, -batch.rewards_N, batch.group_N, keep_N)
-        total, metrics_NL = loss_N.sum(), {}
+        total = loss_N.sum()
+        found = {"expected_error": float(torch.where(keep_N, posterior_N * -batch.rewards_N, 0.0).sum())}
         if self.config.kl != "none":
-            kl_NL = reference_kl(batch, self.config.kl)
-            total = total + self.config.kl_weight * weighted_sum(kl_NL, batch.mask_NL, batch.weight_N)
-            metrics_NL["kl"] = kl_NL
-        sums, counts = token_metrics(batch, **metrics_NL)
-        sums["expected_error"] = float(torch.where(keep_N, posterior_N * -batch.rewards_N, 0.0).sum())
-        counts["expected_error"] = float(len(set(batch.group_N[keep_N].tolist())))
-        return Loss(total, sums, counts)
+            expected_N = token_shares(posterior_N, batch.mask_NL.sum(dim=1), batch.group_N)
+            kl = weighted_sum(reference_kl(batch, self.config.kl), batch.mask_NL, expected_N)
+            total = total + self.config.kl_weight * kl
+            found["kl"] = float(kl.detach())
+        sums, counts = token_metrics(batch)
+        groups = float(len(set(batch.group_N[keep_N].tolist())))
+        return Loss(total, sums | found, counts | dict.fromkeys(found, groups))

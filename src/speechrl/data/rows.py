@@ -20,6 +20,7 @@ import json
 import math
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,7 +29,7 @@ from speechrl.errors import DataError
 from speechrl.text.normalise import check_language, plain
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 
 LABELS = ("voice", "quality")
@@ -141,7 +142,7 @@ def read_rows(path: str | Path, language: str = "en", *, labelled: bool = True) 
     Args:
         path: Manifest file or Kaldi folder; relative audio paths are relative to its folder.
         language: Of rows that do not say theirs.
-        labelled: Whether JSONL and NeMo rows need a `text`; without one it is empty.
+        labelled: Whether rows need a `text`; without one it is empty. A cut without supervisions says nothing.
 
     Raises:
         DataError: The manifest as a whole cannot be read, or `language` is none.
@@ -153,9 +154,12 @@ def read_rows(path: str | Path, language: str = "en", *, labelled: bool = True) 
     if kind is ManifestFormat.KALDI:
         rows = _kaldi(path, language)
     else:
-        read = {ManifestFormat.PLAIN: _plain, ManifestFormat.NEMO: _nemo, ManifestFormat.LHOTSE: _lhotse}[
-            kind
-        ]
+        readers: dict[ManifestFormat, Callable[[Path, int, Mapping[str, Any], str], Row | Problem]] = {
+            ManifestFormat.PLAIN: _plain,
+            ManifestFormat.NEMO: _nemo,
+            ManifestFormat.LHOTSE: partial(_lhotse, labelled=labelled),
+        }
+        read = readers[kind]
         rows = (
             _not_json(number)
             if (item := _object(line)) is None
@@ -264,7 +268,9 @@ def _from_item(
     )
 
 
-def _lhotse(path: Path, number: int, item: Mapping[str, Any], language: str) -> Row | Problem:
+def _lhotse(
+    path: Path, number: int, item: Mapping[str, Any], language: str, *, labelled: bool
+) -> Row | Problem:
     name = str(item.get("id", f"{path.name.split('.')[0]}-{number:06d}"))
     forbidden = sorted({str(s.get("type")) for s in _sources(item)} - {"file", "memory"})
     if forbidden:
@@ -276,7 +282,16 @@ def _lhotse(path: Path, number: int, item: Mapping[str, Any], language: str) -> 
         return Problem(number, name, "recording", "the cut has no recording", "make cuts from recordings")
     if (fault := _unlike_supervisions(item)) is not None:
         return Problem(number, name, *fault)
-    texts = [s.get("text") or "" for s in _supervisions(item)]
+    said = [s.get("text") for s in _supervisions(item)]
+    if labelled and said and all(text is None for text in said):
+        return Problem(
+            number,
+            name,
+            "text",
+            "missing from its supervisions",
+            'write what is said, or "" where nobody speaks',
+        )
+    texts = [text or "" for text in said]
     languages = [s["language"] for s in _supervisions(item) if s.get("language")]
     absolute = _absolute(item, path.parent)
     return Row(number, name, None, " ".join(texts), languages[0] if languages else language, cut=absolute)

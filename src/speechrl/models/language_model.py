@@ -108,6 +108,7 @@ class LanguageModel(nn.Module):
         accepted = inspect.signature(unwrap().forward).parameters
         self._takes_positions = "position_ids" in accepted
         self._takes_logits_to_keep = "logits_to_keep" in accepted
+        self._position_table = _position_table(causal_lm, self._embedding)
 
     @property
     def device(self) -> torch.device:
@@ -164,7 +165,7 @@ class LanguageModel(nn.Module):
             next_position_B = positions_BT[:, -1] + 1
         cache = DynamicCache(config=self.causal_lm.config)
         logits_B1V = self._forward(cache, mask_BT, positions_BT, only_last=True, inputs_embeds=embeddings_BTD)
-        if cache.get_seq_length() != longest:
+        if _filled(cache) != longest:
             raise ModelError(
                 "the language model filled no cache during prefill: switch its activation checkpointing off "
                 "(`causal_lm.activation_checkpointing_disable()`)"
@@ -295,6 +296,11 @@ class LanguageModel(nn.Module):
     ) -> Tensor:
         """Run the model on new positions, which are appended to `cache`; mask_BT covers old and new slots."""
         options: dict[str, Any] = {}
+        if self._position_table is not None and (last := int(positions.max())) >= self._position_table:
+            raise ModelError(
+                f"the language model has a table of {self._position_table} positions, and position {last} is to be "
+                "read: shorten the recordings or texts, lower max_new_tokens, or take a model with rotary positions"
+            )
         if self._takes_positions:
             options["position_ids"] = positions
         if only_last and self._takes_logits_to_keep:
@@ -309,3 +315,26 @@ class LanguageModel(nn.Module):
         )
         logits: Tensor = output.logits
         return logits
+
+
+def _position_table(causal_lm: PreTrainedModel, tokens: nn.Embedding) -> int | None:
+    """How many positions a model with learned ones knows (GPT-2, OPT); None for one that computes them."""
+    known = getattr(causal_lm.config, "max_position_embeddings", None)
+    tables = (m for m in causal_lm.modules() if isinstance(m, nn.Embedding) and m is not tokens)
+    # OPT's table begins with two rows that are never read.
+    return known if known and any(table.num_embeddings in (known, known + 2) for table in tables) else None
+
+
+def _filled(cache: Cache) -> int:
+    """Positions in a cache.
+
+    Raises:
+        ModelError: The model keeps something else than attention.
+    """
+    try:
+        return int(cache.get_seq_length())
+    except ValueError as error:
+        raise ModelError(
+            f"the language model keeps no attention cache ({error}): what it has read cannot be continued several "
+            "times. Take a transformer, or a hybrid with attention layers"
+        ) from error

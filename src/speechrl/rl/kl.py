@@ -49,6 +49,8 @@ def kl_k3(logprobs: Tensor, reference_logprobs: Tensor) -> Tensor:
 def kl_full(logits: Tensor, reference_logits: Tensor) -> Tensor:
     """Sum over the vocabulary, (..., V), (..., V) -> (...), >= 0. Exact in value and gradient; needs both logits.
 
+    A token that the policy masks with a logit of -inf has probability 0 and adds nothing.
+
     Half-precision logits are raised to float32, a few rows at a time, going forward and again going backward: nothing
     of the size of the logits is kept but they themselves.
     """
@@ -89,7 +91,8 @@ class _FullKL(torch.autograd.Function):
 def _logprobs_and_difference(logits_RV: Tensor, reference_RV: Tensor) -> tuple[Tensor, Tensor]:
     logprobs_RV = logits_RV.log_softmax(-1, dtype=_raised(logits_RV))
     reference_logprobs_RV = reference_RV.log_softmax(-1, dtype=logprobs_RV.dtype)
-    return logprobs_RV, torch.sub(logprobs_RV, reference_logprobs_RV, out=reference_logprobs_RV)
+    difference_RV = torch.sub(logprobs_RV, reference_logprobs_RV, out=reference_logprobs_RV)
+    return logprobs_RV, difference_RV.masked_fill_(logprobs_RV.isneginf(), 0.0)
 
 
 def _raised(logits: Tensor) -> torch.dtype:

@@ -24,6 +24,16 @@ def posteriors(sequence_logprobs_N: Tensor, group_N: Tensor, keep_N: Tensor) -> 
     return torch.where(keep_N, own_N, 0.0)
 
 
+def token_shares(posterior_N: Tensor, lengths_N: Tensor, group_N: Tensor) -> Tensor:
+    """Weight of each hypothesis' tokens in a group's expected mean per token, shape (N,), detached.
+
+    P^(y_i) / sum_j P^(y_j) |y_j|: the sum over a group of weight times token values is E[sum of values] / E[length].
+    """
+    same_NN = (group_N[:, None] == group_N[None, :]).to(posterior_N.dtype)
+    expected_N = same_NN @ (posterior_N.detach() * lengths_N)
+    return torch.where(expected_N > 0, posterior_N.detach() / expected_N.clamp(min=1e-12), 0.0)
+
+
 def expected_error(
     sequence_logprobs_N: Tensor, errors_N: Tensor, group_N: Tensor, keep_N: Tensor
 ) -> tuple[Tensor, Tensor]:

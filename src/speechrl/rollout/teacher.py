@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections import Counter
 from typing import TYPE_CHECKING
 
 import regex
 
+from speechrl.text.normalise import folded
 from speechrl.types import Ending, Group, Rollout
 
 if TYPE_CHECKING:
@@ -18,36 +18,43 @@ if TYPE_CHECKING:
 
     from speechrl.types import Context, Prompt
 
-_WORD = regex.compile(r"[\p{L}\p{M}\p{N}]+(?:'[\p{L}\p{M}\p{N}]+)*")
-_APOSTROPHES = str.maketrans(dict.fromkeys("\u2019\u02bc\uff07`", "'"))
+# A number with its marks and the signs beside it, or a word: apostrophes and the two joiners are part of it.
+_LETTER = r"[\p{L}\p{M}\p{N}\u200c\u200d]"
+_WORD = regex.compile(
+    rf"(?<!{_LETTER})[\p{{Sc}}+-]?\p{{Nd}}+(?:[.,:]\p{{Nd}}+)*(?:[%\u2030\u00b0\p{{Sc}}]|{_LETTER}*(?:'{_LETTER}+)*)"
+    rf"|{_LETTER}+(?:'{_LETTER}+)*"
+)
 
 
-def spoken_form(text: str) -> str:
+def spoken_form(text: str, language: str = "en") -> str:
     """The words that are heard, as a recogniser with a lower-case vocabulary writes them.
 
-    NFKC, case folded, without punctuation but for apostrophes inside of words. Capitals and punctuation would be
-    unknown tokens, and supervised training would teach the model to write them. Unlike `text.normalise` it
-    keeps `it's` and `four` as they are: that form is for comparing, not for writing.
+    NFKC, case folded, without punctuation but for apostrophes inside of words and what makes a number (`$5`, `3.5`,
+    `50%`). Capitals and punctuation would be unknown tokens, and supervised training would teach the model to write
+    them. Unlike `text.normalise` it keeps `it's` and `four` as they are: that form is for comparing, not for writing.
+
+    Args:
+        text: A reference.
+        language: ISO 639-1 code; capitals fold differently in Turkish.
     """
-    folded = unicodedata.normalize("NFKC", text.translate(_APOSTROPHES)).casefold()
-    return " ".join(_WORD.findall(folded))
+    return " ".join(_WORD.findall(folded(text, language)))
 
 
 def unwritable(
-    texts: Iterable[str], tokenize: Callable[[str], list[int]], unknown_token_id: int | None
+    prompts: Iterable[Prompt], tokenize: Callable[[str], list[int]], unknown_token_id: int | None
 ) -> tuple[int, list[str]]:
     """How many references hold what a vocabulary has no tokens for, and the words with it, most frequent first.
 
     Supervised training would teach the model to write the unknown token there.
 
     Args:
-        texts: The references.
+        prompts: Whose references.
         tokenize: As of `TeacherRollouts`.
         unknown_token_id: Of the vocabulary; None where everything can be written.
     """
     count, words = 0, Counter[str]()
-    for text in texts if unknown_token_id is not None else ():
-        spoken = spoken_form(text)
+    for prompt in prompts if unknown_token_id is not None else ():
+        spoken = spoken_form(prompt.text, prompt.language)
         if unknown_token_id in tokenize(spoken):
             count += 1
             words.update(word for word in spoken.split() if unknown_token_id in tokenize(word))
@@ -87,5 +94,5 @@ class TeacherRollouts:
         return self
 
     def _reference(self, context: Context, prompt: Prompt) -> Rollout:
-        token_ids = (*self._tokenize(spoken_form(prompt.text)), self._end_token_id)
+        token_ids = (*self._tokenize(spoken_form(prompt.text, prompt.language)), self._end_token_id)
         return Rollout(context.prompt_id, token_ids, (0.0,) * len(token_ids), Ending.STOP)

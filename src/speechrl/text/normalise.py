@@ -125,9 +125,7 @@ def normalise(text: str, language: str = "en") -> str:
     """
     tag = _tag(language)
     primary = tag.partition("-")[0]
-    # Their dotted and dotless i are two letters; Unicode's case folding knows only English.
-    turkish = primary in ("tr", "az")
-    fallback = plain(unicodedata.normalize("NFC", text).translate(_TURKISH_CAPITALS) if turkish else text)
+    fallback = plain(_small_i(text, primary))
     if not fallback:
         return ""
     if primary == "en":
@@ -144,10 +142,21 @@ def plain(text: str) -> str:
 
     Unlike Whisper's basic normaliser it keeps combining marks (vowel signs), and what stands in brackets.
     """
-    visible = _INVISIBLE.sub("", text).translate(_APOSTROPHES)
-    folded = unicodedata.normalize("NFKC", visible).casefold()
-    digits = _DIGIT.sub(lambda found: str(unicodedata.digit(found[0])), folded)
+    digits = _DIGIT.sub(lambda found: str(unicodedata.digit(found[0])), folded(text))
     return " ".join(_PUNCTUATION.sub(" ", digits).split())
+
+
+def folded(text: str, language: str = "en") -> str:
+    """NFKC, case folded as `language` does, one kind of apostrophe, nothing invisible but joiners; all else is kept."""
+    visible = _INVISIBLE.sub("", _small_i(text, primary_language(language))).translate(_APOSTROPHES)
+    return unicodedata.normalize("NFKC", visible).casefold()
+
+
+def _small_i(text: str, primary: str) -> str:
+    """Turkish and Azerbaijani have a dotted and a dotless i; Unicode's case folding knows only English."""
+    return (
+        unicodedata.normalize("NFC", text).translate(_TURKISH_CAPITALS) if primary in ("tr", "az") else text
+    )
 
 
 def tokens(text: str, language: str = "en", unit: Unit = "auto") -> list[str]:

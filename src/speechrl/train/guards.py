@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 BASELINE_STEPS = 5
 QUIET_STEPS = 20
+MOST_CUT = 0.3
+"""A recogniser's rollouts that reach the limit are loops, a few per cent; more means that the limit is too low."""
+MOST_IMPOSSIBLE = 0.2
 
 NOTHING = (
     "no rollout took part in the update: all failed, were cut by length while algorithm.length_cut is mask, or were "
@@ -37,6 +40,20 @@ NO_SPREAD = (
 DISAGREE = (
     "rollouts and learner disagree by {value:.3f} nats per token (limit {limit:g}): they should be the same policy on "
     "the same context. Try train.precision=fp32; if it stays, the two see different inputs."
+)
+CUT = (
+    "{value:.0%} of the rollouts are cut at the limit of tokens (more than {limit:.0%}). If they end in the middle of "
+    "what is said, raise rollout.max_new_tokens, or rollout.tokens_per_second, and evaluation.max_new_tokens; if they "
+    "loop, add the reward `hallucination`."
+)
+IMPOSSIBLE = (
+    "{value:.0%} of the rollouts have too few tokens for their text (more than {limit:.0%}): Token2Text gives them "
+    "probability 0, and DiffRO learns nothing of them. Look whether texts are spelled as they are spoken, raise "
+    "rollout.max_new_tokens and rollout.tokens_per_character, or begin with algorithm.name: grpo."
+)
+UNPASSED = (
+    "no rollout passed algorithm.diffro.filter in this step, so DiffRO had no part in it. Where that stays: "
+    "algorithm.diffro.filter: none or advantage, more rollout.group_size, or a higher rollout.max_new_tokens."
 )
 RAMBLE = (
     "rollouts have {value:.1f} tokens on average (limit {limit:.1f}, from the first steps): the policy may be learning "
@@ -159,7 +176,11 @@ class Guards:
             Rule("entropy", "below", config.min_entropy, COLLAPSE),
             Rule("zero_spread_share", "above", config.max_zero_spread_share, NO_SPREAD),
             Rule("logprob_gap", "above", config.max_logprob_gap, DISAGREE),
+            Rule("diffro_impossible", "above", MOST_IMPOSSIBLE, IMPOSSIBLE),
+            Rule("samples/diffro", "below", 1e-9, UNPASSED),
         ]
+        if self._speech is None:
+            rules.append(Rule("length_cut_share", "above", MOST_CUT, CUT))
         if len(self._first_lengths) == BASELINE_STEPS:
             limit = config.max_length_ratio * sum(self._first_lengths) / BASELINE_STEPS
             sentence = RAMBLE if self._speech is None else DRAWL

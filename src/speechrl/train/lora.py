@@ -10,22 +10,49 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import nn
+from transformers.pytorch_utils import Conv1D
+
+from speechrl.errors import ModelError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from torch import Tensor, nn
+    from torch import Tensor
+
+_ROUTERS = ("gate", "router", "shared_expert_gate")
 
 
 def add_adapters(module: nn.Module, rank: int) -> None:
     """Put an adapter on every linear layer of a causal LM but its head; only adapters need gradients afterwards.
 
     Alpha is twice the rank and there is no dropout, so that scoring stays deterministic. Adapters begin at zero effect.
+    Of a mixture of experts neither the router nor experts that are fused into one parameter get any.
+
+    Raises:
+        ModelError: It has no linear layer.
     """
     from peft import LoraConfig, inject_adapter_in_model  # seconds to import: only where it is used
 
-    config = LoraConfig(r=rank, lora_alpha=2 * rank, lora_dropout=0.0, target_modules="all-linear")
+    names = _linear_layers(module)
+    if not names:
+        raise ModelError(
+            f"{type(module).__name__} has no linear layers for LoRA adapters: set model.lora_rank to 0"
+        )
+    config = LoraConfig(r=rank, lora_alpha=2 * rank, lora_dropout=0.0, target_modules=names)
     inject_adapter_in_model(config, module)
+
+
+def _linear_layers(module: nn.Module) -> list[str]:
+    """Names of the layers that get an adapter; a subclass of a linear layer may return something else than one."""
+    head = getattr(module, "get_output_embeddings", lambda: None)()
+    return [
+        name
+        for name, layer in module.named_modules()
+        if type(layer) in (nn.Linear, Conv1D)
+        and layer is not head
+        and name.rpartition(".")[2] not in _ROUTERS
+    ]
 
 
 @contextmanager

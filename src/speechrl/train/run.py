@@ -229,7 +229,7 @@ def _tell_unwritable(cuts: CutSet, model: SpeechModel, listener: Listener) -> No
     tokenizer, tokenize = getattr(model, "tokenizer", None), getattr(model, "tokenize", None)
     if tokenizer is None or tokenize is None:
         return
-    count, words = unwritable((without_audio(cut).text for cut in cuts), tokenize, tokenizer.unk_token_id)
+    count, words = unwritable((without_audio(cut) for cut in cuts), tokenize, tokenizer.unk_token_id)
     if count:
         listener.message(
             f"{count} of {len(cuts)} references hold words that the model's vocabulary cannot write "

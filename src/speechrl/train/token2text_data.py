@@ -27,16 +27,21 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from lhotse.cut import Cut
+    from numpy.typing import NDArray
     from torch import Tensor
 
     from speechrl.models.tts.speech_tokenizer import SpeechTokenizer
+
+    Floats = NDArray[np.float64]
 
 UNLABELLED = -1
 """Class of a pair that says nothing about a task; it has no loss there."""
 QUANTILES = (0.2, 0.4, 0.6, 0.8)
 """A number is told apart in fifths of the training pairs, so that every class is seen as often."""
-PREFERRED_FIFTHS = {"quality": (3, 4), "rate": (1, 2, 3)}
-"""Quality is to be high; the rate only neither slow nor hasty."""
+PREFERRED_SHARE = 0.4
+"""Quality is to be among the best: the highest classes whose share of the training pairs is nearest to this."""
+PREFERRED_RATES = (1, 2, 3)
+"""The rate is only to be neither slow nor hasty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,10 +261,32 @@ def head_specs(names: Sequence[str], pairs: Sequence[Pair], tokens_per_second: f
         if name == SPEAKER:
             specs[name] = HeadSpec(tuple(sorted(set(map(str, values)))))
             continue
-        edges = [round(float(edge), 3) for edge in np.quantile(np.array(values, float), QUANTILES)]
-        classes = [f"< {edges[0]}", *(f"{low} - {high}" for low, high in pairwise(edges))]
-        specs[name] = HeadSpec((*classes, f">= {edges[-1]}"), tuple(edges), PREFERRED_FIFTHS[name])
+        numbers = np.array(values, float)
+        edges = _edges(numbers)
+        classes = [f"< {edges[0]:.4g}", *(f"{low:.4g} - {high:.4g}" for low, high in pairwise(edges))]
+        preferred = _best(numbers, edges) if name == "quality" else PREFERRED_RATES
+        if max(preferred) > len(edges):
+            raise DataError(
+                f"head {name}: the rates of the training pairs are too much alike to be told apart in fifths; take "
+                f"{name} out of model.heads"
+            )
+        specs[name] = HeadSpec((*classes, f">= {edges[-1]:.4g}"), tuple(edges), preferred)
     return specs
+
+
+def _edges(values: Floats) -> list[float]:
+    """Where the fifths begin; fewer where values are often equal, each class having some."""
+    known = np.unique(values)
+    lowest_above = known[1]
+    return sorted({float(max(edge, lowest_above)) for edge in np.quantile(values, QUANTILES)})
+
+
+def _best(values: Floats, edges: Sequence[float]) -> tuple[int, ...]:
+    """The highest classes, not all of them, whose share is nearest to PREFERRED_SHARE."""
+    first = min(
+        range(len(edges)), key=lambda index: abs(float((values >= edges[index]).mean()) - PREFERRED_SHARE)
+    )
+    return tuple(range(first + 1, len(edges) + 1))
 
 
 def class_of(name: str, spec: HeadSpec, pair: Pair, tokens_per_second: float) -> int:

@@ -96,7 +96,29 @@ def test_mwer_weighs_kl_over_groups():
     weight_N = torch.tensor([1 / 3, 1 / 3], dtype=torch.float64)
     free = make_algorithm(AlgorithmConfig(name="mwer", kl="none")).loss(batch(weight_N=weight_N))
     held = make_algorithm(AlgorithmConfig(name="mwer", kl="k2", kl_weight=0.3)).loss(batch(weight_N=weight_N))
-    assert (held.total - free.total).item() == pytest.approx(0.3 * math.log(2) ** 2 / 2 / 3)
+    # The first answer alone differs from the reference; with 0.125 of 0.525 it is of two tokens, else of one.
+    expected = 0.125 * math.log(2) ** 2 / 2 / (0.125 * 2 + 0.4 * 1)
+    assert (held.total - free.total).item() == pytest.approx(0.3 * expected)
+    assert means(held)["kl"] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("kind", ["k1", "k3"])
+def test_the_kl_of_mwer_is_exact_over_a_list_of_all_answers(kind):
+    policy, reference = [[0.9], [0.05], [0.05]], [[0.8], [0.1], [0.1]]
+    loss = make_algorithm(AlgorithmConfig(name="mwer", kl=kind)).loss(
+        batch(
+            logprobs_NL=log(policy).requires_grad_(),
+            behaviour_logprobs_NL=log(policy),
+            mask_NL=torch.ones(3, 1, dtype=torch.float64),
+            advantages_N=torch.zeros(3, dtype=torch.float64),
+            rewards_N=torch.zeros(3, dtype=torch.float64),
+            group_N=torch.zeros(3, dtype=torch.long),
+            weight_N=torch.full((3,), 1 / 3, dtype=torch.float64),
+            reference_logprobs_NL=log(reference),
+        )
+    )
+    exact = sum(p * math.log(p / q) for (p,), (q,) in zip(policy, reference, strict=True))
+    assert means(loss)["kl"] == pytest.approx(exact)
 
 
 def test_sft_is_cross_entropy():

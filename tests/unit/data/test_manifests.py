@@ -284,6 +284,21 @@ def test_a_broken_first_line_is_one_bad_row(folder):
     assert isinstance(second, Row)
 
 
+def test_a_cut_whose_supervisions_have_no_text_says_not_what_is_said(folder):
+    manifest = write_jsonl(folder / "m.jsonl", [{"audio": "wavs/a.wav", "text": "one"}])
+    import_manifest(manifest, folder / "c.jsonl")
+    (item,) = [json.loads(line) for line in (folder / "c.jsonl").read_text().splitlines()]
+    del item["supervisions"][0]["text"]
+    without = write_jsonl(folder / "c.jsonl", [item])
+    with pytest.raises(DataError, match="text: missing from its supervisions"):
+        read_manifest(without)
+    (cut,) = read_manifest(without, labelled=False)
+    assert to_prompt(cut).text == ""
+    item["supervisions"] = []
+    (silence,) = read_manifest(write_jsonl(folder / "c.jsonl", [item]))
+    assert to_prompt(silence).text == ""
+
+
 def test_nothing_is_written_over_what_is_read(folder):
     manifest = write_jsonl(folder / "m.jsonl", [{"audio": "wavs/a.wav", "text": "one"}])
     with pytest.raises(DataError, match="is what is read"):

@@ -17,6 +17,8 @@ from transformers import (
     GPTNeoXForCausalLM,
     LlamaConfig,
     LlamaForCausalLM,
+    MambaConfig,
+    MambaForCausalLM,
     Qwen3Config,
     Qwen3ForCausalLM,
 )
@@ -195,6 +197,23 @@ def test_refusals_name_the_reason() -> None:
         model.score(contexts((2, 3)), [[], []])
     with pytest.raises(ModelError, match="end_token_id 99"):
         LanguageModel(model.causal_lm, 99)
+
+
+def test_a_table_of_positions_ends_with_a_word_and_not_with_an_index() -> None:
+    config = GPT2Config(**TOKENS, vocab_size=VOCABULARY, n_embd=WIDTH, n_layer=2, n_head=4, n_positions=16)
+    model = LanguageModel(GPT2LMHeadModel(config).eval(), END)
+    assert model.score(contexts((12,)), [[(3, 4, 5, END)]]).logprobs_NL.isfinite().all()
+    with pytest.raises(ModelError, match="a table of 16 positions, and position 16 is to be read"):
+        model.score(contexts((12,)), [[(3, 4, 5, 6, 7, END)]])
+    with pytest.raises(ModelError, match="max_new_tokens"):
+        model.prefill(contexts((17,)))
+
+
+def test_a_model_without_attention_is_refused() -> None:
+    config = MambaConfig(vocab_size=VOCABULARY, hidden_size=WIDTH, num_hidden_layers=1, state_size=4)
+    model = LanguageModel(MambaForCausalLM(config).eval(), END)
+    with pytest.raises(ModelError, match="keeps no attention cache"):
+        model.prefill(contexts((4,)))
 
 
 def test_activation_checkpointing_is_refused_not_wrong() -> None:

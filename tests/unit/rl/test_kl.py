@@ -120,3 +120,16 @@ def test_full_kl_by_chunks_is_that_of_plain_torch(chunk, monkeypatch):
         strict=True,
     ):
         torch.testing.assert_close(ours, plain)
+
+
+def test_a_token_that_both_mask_adds_nothing(logits):
+    policy_V, reference_V = (part.detach() for part in logits)
+    masked = torch.tensor([-math.inf], dtype=torch.float64)
+    wider_V = torch.cat([policy_V, masked]).requires_grad_()
+    value = kl_full(wider_V, torch.cat([reference_V, masked]))
+    assert value.item() == pytest.approx(kl_full(policy_V, reference_V).item(), rel=1e-12)
+    torch.testing.assert_close(gradient(value, wider_V)[:-1], gradient(kl_full(*logits), logits[0]))
+    assert gradient(kl_full(wider_V, torch.cat([reference_V, masked])), wider_V)[-1] == 0
+    allowed = kl_full(wider_V, torch.cat([reference_V, 0 * reference_V[:1]]))  # only the policy masks it
+    assert math.isfinite(allowed.item())
+    assert gradient(allowed, wider_V).isfinite().all()

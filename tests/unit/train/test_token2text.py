@@ -114,6 +114,35 @@ def test_heads_tell_fifths_and_names_apart() -> None:
         head_specs(["quality"], pairs, 20.0)
 
 
+@pytest.mark.parametrize(
+    ("counts", "edges", "preferred"),
+    [
+        ({0: 65, 1: 35}, 1, (1,)),
+        ({0: 85, 1: 15}, 1, (1,)),
+        ({0.1: 10, 0.2: 12, 0.3: 16, 1: 62}, 2, (2,)),
+        ({1: 30, 2: 35, 3: 20, 4: 10, 5: 5}, 2, (2,)),
+        ({value: 1 for value in range(100)}, 4, (3, 4)),
+    ],
+)
+def test_the_best_are_preferred_however_often_qualities_are_equal(counts, edges, preferred) -> None:
+    qualities = [float(value) for value, count in counts.items() for _ in range(count)]
+    pairs = [Pair((1,), quality=quality) for quality in qualities]
+    spec = head_specs(["quality"], pairs, 20.0)["quality"]
+    classes = np.array([class_of("quality", spec, pair, 20.0) for pair in pairs])
+    assert len(spec.edges) == edges
+    assert np.bincount(classes, minlength=edges + 1).all()
+    assert spec.preferred == preferred
+    worst, best = min(qualities), max(qualities)
+    assert classes[qualities.index(worst)] not in preferred
+    assert classes[qualities.index(best)] in preferred
+
+
+def test_rates_that_are_alike_are_no_head() -> None:
+    pairs = [Pair((1,) * 20, "a" * count) for count in (5, 5, 5, 5, 5, 5, 6)]
+    with pytest.raises(DataError, match="too much alike"):
+        head_specs(["rate"], pairs, 20.0)
+
+
 def test_batches_keep_to_the_budget_and_take_every_pair_once_an_epoch() -> None:
     rng = np.random.default_rng(0)
     pairs = [Pair((index,) * int(rng.integers(1, 60))) for index in range(100)]
