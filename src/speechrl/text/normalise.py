@@ -125,7 +125,7 @@ def normalise(text: str, language: str = "en") -> str:
     """
     tag = _tag(language)
     primary = tag.partition("-")[0]
-    fallback = plain(_small_i(text, primary))
+    fallback = plain(text, language)
     if not fallback:
         return ""
     if primary == "en":
@@ -137,26 +137,23 @@ def normalise(text: str, language: str = "en") -> str:
     return fallback
 
 
-def plain(text: str) -> str:
-    """Unicode form: NFKC, case folded, digits of any script to 0-9, punctuation and symbols to spaces, single spaces.
+def plain(text: str, language: str = "en") -> str:
+    """Unicode form: `folded`, digits of any script to 0-9, punctuation and symbols to spaces, single spaces.
 
-    Unlike Whisper's basic normaliser it keeps combining marks (vowel signs), and what stands in brackets.
+    Unlike Whisper's basic normaliser it keeps combining marks (vowel signs), and what stands in brackets. The language
+    matters to Turkish and Azerbaijani alone, see `folded`.
     """
-    digits = _DIGIT.sub(lambda found: str(unicodedata.digit(found[0])), folded(text))
+    digits = _DIGIT.sub(lambda found: str(unicodedata.digit(found[0])), folded(text, language))
     return " ".join(_PUNCTUATION.sub(" ", digits).split())
 
 
 def folded(text: str, language: str = "en") -> str:
     """NFKC, case folded as `language` does, one kind of apostrophe, nothing invisible but joiners; all else is kept."""
-    visible = _INVISIBLE.sub("", _small_i(text, primary_language(language))).translate(_APOSTROPHES)
+    if primary_language(language) in ("tr", "az"):
+        # Their dotted and dotless i are two letters; Unicode's case folding knows only English.
+        text = unicodedata.normalize("NFC", text).translate(_TURKISH_CAPITALS)
+    visible = _INVISIBLE.sub("", text).translate(_APOSTROPHES)
     return unicodedata.normalize("NFKC", visible).casefold()
-
-
-def _small_i(text: str, primary: str) -> str:
-    """Turkish and Azerbaijani have a dotted and a dotless i; Unicode's case folding knows only English."""
-    return (
-        unicodedata.normalize("NFC", text).translate(_TURKISH_CAPITALS) if primary in ("tr", "az") else text
-    )
 
 
 def tokens(text: str, language: str = "en", unit: Unit = "auto") -> list[str]:
@@ -194,7 +191,7 @@ def said_one_by_one(text: str, language: str = "en") -> tuple[str, ...]:
         text: Any text.
         language: ISO 639-1 code.
     """
-    words = plain(_BETWEEN_THOUSANDS.sub("", text)).split()
+    words = plain(_BETWEEN_THOUSANDS.sub("", text), language).split()
     if not is_by_character(language):
         return tuple(normalise(word, language) for word in words)
     return tuple(piece for word in words for piece in _PIECES.findall(normalise(word, language)))

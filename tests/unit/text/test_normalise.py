@@ -105,6 +105,7 @@ def test_tokens(text: str, language: str, unit: module.Unit, expected: list[str]
         ("dial four four, 1,000,000,000!", "en", ("dial", "4", "4", "1000000000")),
         ("um um 1.000.000", "it", ("um", "um", "1000000")),
         ("555 555", "en", ("555", "555")),
+        ("I\u015eIK \u0130yi", "tr", ("\u0131\u015f\u0131k", "iyi")),
         ("这个要1000元", "zh", ("这", "个", "要", "1000", "元")),
         ("no no www.a.com 天天", "zh", ("no", "no", "www", "a", "com", "天", "天")),
         ("ที่ 1000", "th", ("ที่", "1000")),
