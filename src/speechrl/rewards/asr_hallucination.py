@@ -170,13 +170,12 @@ def _strange_shares(reference: str, hypothesis: str, language: str) -> tuple[flo
     unsupported = [word for word in spoken if word not in known]
     if not unsupported:
         return 0.0, 0.0
-    foreign = [word for word in unsupported if foreign_letters(word, language, reference)]
-    letters = sum(foreign_letters(word, language, reference) for word in foreign)
+    letters = [foreign_letters(word, language, reference) for word in unsupported]
     strange = " ".join(unsupported)
     translated = (
         match_language(strange, language) == "mismatch" and match_language(reference, language) != "mismatch"
     )
     return (
-        len(foreign) / len(spoken) if letters >= MIN_LETTERS else 0.0,
+        sum(map(bool, letters)) / len(spoken) if sum(letters) >= MIN_LETTERS else 0.0,
         len(unsupported) / len(spoken) if translated else 0.0,
     )

@@ -129,11 +129,14 @@ def foreign_letters(text: str, language: str, reference: str = "") -> int:
     code = primary_language(language)
     if code not in SCRIPTS:
         return 0
+    own = _script(code)
+    strange = [
+        letter for letter in _LETTER.findall(text) if not own.match(letter) and not _LATIN.match(letter)
+    ]
+    if not strange:  # as nearly always: the reference is not looked through for every word
+        return 0
     known = {_alphabet(letter) for letter in _LETTER.findall(reference)}
-    return sum(
-        not _script(code).match(letter) and not _LATIN.match(letter) and _alphabet(letter) not in known
-        for letter in _LETTER.findall(text)
-    )
+    return sum(_alphabet(letter) not in known for letter in strange)
 
 
 def _alphabet(letter: str) -> str:
