@@ -28,10 +28,11 @@ def token_shares(posterior_N: Tensor, lengths_N: Tensor, group_N: Tensor) -> Ten
     """Weight of each hypothesis' tokens in a group's expected mean per token, shape (N,), detached.
 
     P^(y_i) / sum_j P^(y_j) |y_j|: the sum over a group of weight times token values is E[sum of values] / E[length].
+    Completions have at least one token, so that the expected length is below 1 only where nothing is kept.
     """
     same_NN = (group_N[:, None] == group_N[None, :]).to(posterior_N.dtype)
     expected_N = same_NN @ (posterior_N.detach() * lengths_N)
-    return torch.where(expected_N > 0, posterior_N.detach() / expected_N.clamp(min=1e-12), 0.0)
+    return posterior_N.detach() / expected_N.clamp(min=1)
 
 
 def expected_error(
