@@ -112,6 +112,13 @@ class Guards:
         elif not report.updated and not self._is_quiet("updated", step):
             self._last_alarm["updated"] = step
             alarms.append(NOTHING)
+        elif (
+            report.updated
+            and report.metrics.get("samples/diffro") == 0
+            and not self._is_quiet("diffro", step)
+        ):
+            self._last_alarm["diffro"] = step
+            alarms.append(UNPASSED)
         if not self._teacher:
             alarms += self._drift(step, report.metrics)
         return replace(report, alarms=tuple(alarms))
@@ -177,7 +184,6 @@ class Guards:
             Rule("zero_spread_share", "above", config.max_zero_spread_share, NO_SPREAD),
             Rule("logprob_gap", "above", config.max_logprob_gap, DISAGREE),
             Rule("diffro_impossible", "above", MOST_IMPOSSIBLE, IMPOSSIBLE),
-            Rule("samples/diffro", "below", 1e-9, UNPASSED),
         ]
         if self._speech is None:
             rules.append(Rule("length_cut_share", "above", MOST_CUT, CUT))

@@ -23,7 +23,6 @@ def alarms(guards: Guards, step: int, **metrics: float) -> tuple[str, ...]:
         ("logprob_gap", 0.1, 0.2, "train.precision"),
         ("length_cut_share", 0.3, 0.4, "rollout.max_new_tokens"),
         ("diffro_impossible", 0.2, 1.0, "too few tokens for their text"),
-        ("samples/diffro", 0.01, 0.0, "algorithm.diffro.filter"),
     ],
 )
 def test_each_limit_alarms_beyond_it_and_says_what_to_do(
@@ -32,6 +31,17 @@ def test_each_limit_alarms_beyond_it_and_says_what_to_do(
     assert alarms(Guards(GuardsConfig()), 1, **{metric: fine}) == ()
     (sentence,) = alarms(Guards(GuardsConfig()), 1, **{metric: bad})
     assert mend in sentence
+
+
+def test_a_filter_that_passes_nobody_is_told_once_and_not_beside_an_update_of_nothing() -> None:
+    guards = Guards(GuardsConfig())
+    assert alarms(guards, 1, **{"samples/diffro": 0.01}) == ()
+    (sentence,) = alarms(guards, 2, **{"samples/diffro": 0.0})
+    assert sentence.startswith("no rollout passed algorithm.diffro.filter")
+    assert alarms(guards, 3, **{"samples/diffro": 0.0}) == ()
+    nothing = StepReport(metrics={"samples/diffro": 0.0}, updated=False)
+    (other,) = Guards(GuardsConfig()).review(1, nothing).alarms
+    assert other.startswith("no rollout took part")
 
 
 def test_a_synthesiser_is_listened_to_in_every_step_and_after_the_last() -> None:
