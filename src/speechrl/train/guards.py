@@ -16,8 +16,11 @@ if TYPE_CHECKING:
 
 BASELINE_STEPS = 5
 QUIET_STEPS = 20
-MOST_CUT = 0.3
-"""A recogniser's rollouts that reach the limit are loops, a few per cent; more means that the limit is too low."""
+MOST_CUT = 0.5
+"""A recogniser's rollouts that reach the limit are loops, up to a quarter of a step's in the quickstart.
+
+Where it is most of them, the limit is too low.
+"""
 MOST_IMPOSSIBLE = 0.2
 
 NOTHING = (

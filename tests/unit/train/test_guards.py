@@ -21,7 +21,7 @@ def alarms(guards: Guards, step: int, **metrics: float) -> tuple[str, ...]:
         ("entropy", 0.01, 0.009, "rollout.temperature"),
         ("zero_spread_share", 0.9, 0.95, "rollout.group_size"),
         ("logprob_gap", 0.1, 0.2, "train.precision"),
-        ("length_cut_share", 0.3, 0.4, "rollout.max_new_tokens"),
+        ("length_cut_share", 0.5, 0.6, "rollout.max_new_tokens"),
         ("diffro_impossible", 0.2, 1.0, "too few tokens for their text"),
     ],
 )
